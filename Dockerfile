@@ -1,0 +1,37 @@
+# syntax=docker/dockerfile:1
+# The worker's image. torch's wheels bring CUDA with them, so a slim base is enough.
+ARG BASE_IMAGE=python:3.11.14-slim-bookworm
+FROM ${BASE_IMAGE}
+
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+
+# Triton and inductor compile at run time and need a C and a C++ compiler.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc g++ libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /app
+ENV PYTHONUNBUFFERED=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# In a layer of its own: it changes rarely and is most of the image.
+COPY requirements/runtime.txt requirements/
+RUN pip install -r requirements/runtime.txt
+
+COPY pyproject.toml README.md LICENSE ./
+COPY src/flux_worker src/flux_worker
+RUN pip install --no-deps .
+COPY builder/__init__.py builder/bake_weights.py builder/
+COPY handler.py test_input.json ./
+
+# BAKE=schnell, dev or any owner/name puts these weights into the image; by default none are in it.
+# A gated repository needs --secret id=hf_token,src=FILE, which leaves no trace in the layers.
+ARG BAKE=""
+RUN --mount=type=secret,id=hf_token \
+    if [ -n "${BAKE}" ]; then \
+      HF_TOKEN="$(cat /run/secrets/hf_token 2>/dev/null || true)" python -m builder.bake_weights "${BAKE}"; \
+    fi
+
+CMD ["python", "-u", "handler.py"]

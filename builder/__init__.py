@@ -1,0 +1,1 @@
+"""Programs that run while building: weights, lock files. The worker imports nothing of it."""

@@ -1,0 +1,52 @@
+"""Pins every package: installs the sets of pyproject.toml into an empty environment, writes down
+what came. Run it with `make lock` after changing a version there.
+
+torch's CUDA packages are left out: torch itself requires exact versions of them, on the platforms
+that have them. So is the build tag of its version, and the same file serves CPU and GPU.
+"""
+
+import re
+import subprocess
+import tempfile
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NOT_PINNED = re.compile(r"(flux-worker|pip|setuptools|wheel|triton|nvidia-.+|cuda-.+)==")
+
+
+def main() -> None:
+    """Write requirements/runtime.txt, and a file for each further set with what it adds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        pip = [f"{folder}/bin/python", "-m", "pip"]
+        # torch first and alone: the version that is then there satisfies all the others.
+        torch = [need for need in project["dependencies"] if need.startswith("torch==")]
+        subprocess.run([*pip, "install", "-q", *torch], check=True)
+        subprocess.run([*pip, "install", "-q", *project["dependencies"]], check=True)
+        runtime = _installed(pip)
+        _write("runtime", runtime)
+        for name, needs in project["optional-dependencies"].items():
+            subprocess.run([*pip, "install", "-q", *needs], check=True)
+            added = [line for line in _installed(pip) if line not in runtime]
+            _write(name, ["-r runtime.txt", *added])
+            if added:
+                names = [line.partition("==")[0] for line in added]
+                subprocess.run([*pip, "uninstall", "-q", "-y", *names], check=True)
+
+
+def _installed(pip: list[str]) -> list[str]:
+    frozen = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True).stdout
+    lines = (line.partition("+")[0] for line in frozen.splitlines())
+    return [line for line in lines if not NOT_PINNED.match(line)]
+
+
+def _write(name: str, lines: list[str]) -> None:
+    header = "# Written by `make lock` from pyproject.toml."
+    (ROOT / "requirements" / f"{name}.txt").write_text("\n".join([header, *lines]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

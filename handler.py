@@ -1,0 +1,34 @@
+"""The Runpod Serverless entry point: a cold start loads FLUX once, then every job is one story,
+told in `flux_worker.worker`: parse → generate → encode → store → price → `{"image_url", "cost"}`.
+
+On a platform worker it takes jobs from the queue; `python handler.py` runs `test_input.json` once;
+`python handler.py --rp_serve_api` serves the SDK's development API on http://localhost:8000.
+"""
+
+import sys
+
+from flux_worker import logs, pipeline
+from flux_worker.errors import CannotStart
+from flux_worker.generator import Generator
+from flux_worker.settings import Settings
+from flux_worker.storage import Storage
+from flux_worker.worker import Worker
+
+
+def main() -> None:
+    """Load everything, then serve until the platform ends the worker."""
+    try:
+        settings = Settings.from_environment()
+        logs.configure(settings.runpod_log_level)
+        storage = Storage(settings)
+        generator = Generator(pipeline.load(settings), settings.model)
+    except CannotStart as reason:
+        sys.exit(f"The worker can't start. {reason}")
+
+    import runpod  # only now: it reads the log level, which logs.configure sets, on import
+
+    runpod.serverless.start(Worker(settings, generator, storage).sdk_config)
+
+
+if __name__ == "__main__":
+    main()

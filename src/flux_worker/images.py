@@ -1,0 +1,112 @@
+"""Encodes pixels as JPEG or PNG, with the parameters that made them inside the file.
+
+PNG is written here because the fastest encoder measured is none of the imaging libraries' but
+ISA-L's deflate behind the "up" filter: 5 to 8 ms for 1024×1024 against Pillow's 60 to 107 ms, in
+files as large (`make bench` prints the figures).
+"""
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+"""Shape (height, width, 3), RGB, 0…255."""
+Parameters = Mapping[str, Any]
+
+JPEG_QUALITY = 95
+METADATA_KEY = "parameters"
+"""PNG text keyword that image tools look for."""
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_RGB_8_BIT = (8, 2, 0, 0, 0)
+PNG_FILTER_UP = 2
+
+EXIF_IFD = 0x8769
+EXIF_USER_COMMENT = 0x9286
+EXIF_UNICODE = b"UNICODE\0"
+EXIF_LIMIT = 64_000
+"""Bytes of comment: a JPEG segment ends at 65,535, of which the EXIF frame takes some."""
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A finished file."""
+
+    data: bytes
+    content_type: Literal["image/jpeg", "image/png"]
+    extension: Literal["jpg", "png"]
+
+
+def encode(
+    pixels: Pixels, image_format: Literal["jpeg", "png"], parameters: Parameters | None = None
+) -> EncodedImage:
+    """Encode the pixels, with the parameters inside unless they are None."""
+    if image_format == "png":
+        return EncodedImage(_png(pixels, parameters), "image/png", "png")
+    return EncodedImage(_jpeg(pixels, parameters), "image/jpeg", "jpg")
+
+
+def read_parameters(data: bytes) -> dict[str, Any] | None:
+    """Read back what `encode` wrote into a file, or None where there is nothing."""
+    image = Image.open(io.BytesIO(data))
+    comment = image.getexif().get_ifd(EXIF_IFD).get(EXIF_USER_COMMENT)
+    text = (
+        comment.removeprefix(EXIF_UNICODE).decode("utf-16-be")
+        if isinstance(comment, bytes)
+        else image.info.get(METADATA_KEY)
+    )
+    return None if text is None else json.loads(text)
+
+
+def _jpeg(pixels: Pixels, parameters: Parameters | None) -> bytes:
+    exif = Image.Exif()
+    exif.endian = ">"  # the UTF-16 of the comment follows the byte order of the header
+    if parameters is not None:
+        exif.get_ifd(EXIF_IFD)[EXIF_USER_COMMENT] = _user_comment(parameters)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", exif=exif)
+    return file.getvalue()
+
+
+def _user_comment(parameters: Parameters) -> bytes:
+    comment = EXIF_UNICODE + _json(parameters).encode("utf-16-be")
+    excess = len(comment) - EXIF_LIMIT
+    if excess <= 0:
+        return comment
+    longest = max(parameters, key=lambda name: len(str(parameters[name])))
+    kept = str(parameters[longest])[: -max(1, excess // 4)]
+    return _user_comment({**parameters, longest: kept})
+
+
+def _json(parameters: Parameters) -> str:
+    return json.dumps(parameters, ensure_ascii=False)
+
+
+def _png(pixels: Pixels, parameters: Parameters | None) -> bytes:
+    height, width, _ = pixels.shape
+    rows = pixels.reshape(height, -1)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = PNG_FILTER_UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    chunks = [_chunk(b"IHDR", struct.pack(">2I5B", width, height, *PNG_RGB_8_BIT))]
+    if parameters is not None:
+        uncompressed_in_no_language = b"\0\0\0\0\0"
+        keyword = METADATA_KEY.encode() + uncompressed_in_no_language
+        chunks.append(_chunk(b"iTXt", keyword + _json(parameters).encode()))
+    chunks.append(_chunk(b"IDAT", isal_zlib.compress(filtered, 1)))
+    chunks.append(_chunk(b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,0 +1,72 @@
+"""Every setting of the worker, read once at cold start from the environment."""
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flux_worker.catalog import MODELS, ModelName, ServedModel
+from flux_worker.errors import CannotStart
+
+SEVEN_DAYS = 604_800
+"""Seconds. How long documented image URLs live, and the longest that SigV4 can presign."""
+
+LogLevel = Annotated[
+    Literal["NOTSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR"],
+    BeforeValidator(lambda text: str(text).upper()),
+]
+
+
+class Settings(BaseSettings):
+    """The environment variables of the same names in capitals; an empty one counts as not set."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    flux_model: ModelName = "dev"
+    model_path: str | None = None
+    hf_token: SecretStr | None = None
+    allow_cpu: bool = False
+    jobs_in_flight: int | None = Field(default=None, ge=1, le=64)
+    price_per_megapixel: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    embed_metadata: bool = True
+    runpod_log_level: LogLevel = "INFO"
+
+    bucket_endpoint_url: str | None = None
+    bucket_access_key_id: SecretStr | None = None
+    bucket_secret_access_key: SecretStr | None = None
+    bucket_name: str | None = None
+    bucket_region: str | None = None
+    bucket_prefix: str = ""
+    bucket_public_url: str | None = None
+    url_ttl_seconds: int = Field(default=SEVEN_DAYS, ge=1, le=SEVEN_DAYS)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            CannotStart: a variable holds something that it can't; its value is not repeated.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = (f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+            raise CannotStart("Correct these environment variables: " + "; ".join(faults)) from None
+
+    @property
+    def model(self) -> ServedModel:
+        """The contract that is served."""
+        return MODELS[self.flux_model]
+
+    @property
+    def concurrency(self) -> int:
+        """How many jobs may be in flight at once; only one of them is on the GPU."""
+        return self.jobs_in_flight or self.model.default_jobs_in_flight
+
+    @property
+    def price(self) -> Decimal:
+        """US dollars for 1,000,000 delivered pixels."""
+        if self.price_per_megapixel is None:
+            return self.model.price_per_megapixel
+        return self.price_per_megapixel

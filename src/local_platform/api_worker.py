@@ -1,0 +1,91 @@
+"""The real worker behind the SDK's development API, on loopback."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from local_platform import leash
+from local_platform.ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO_WEIGHTS = ROOT / "models" / "demo"
+START_TIMEOUT = 120.0
+"""Seconds; importing torch and diffusers takes 5 to 15 of them on two cores."""
+
+
+def demo_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with the demo weights on a CPU unless it says otherwise.
+
+    Args:
+        settings: what wins over the environment.
+    """
+    demo = {"MODEL_PATH": str(DEMO_WEIGHTS), "ALLOW_CPU": "1"}
+    return {**demo, **os.environ, **settings}
+
+
+class ApiWorker:
+    """`python handler.py --rp_serve_api` from start to end of a `with` block."""
+
+    def __init__(
+        self, settings: Mapping[str, str], port: int | None = None, log: Path | None = None
+    ) -> None:
+        """Describe the worker; the block starts it.
+
+        Args:
+            settings: environment variables, on top of this process's and the demo's.
+            port: where to serve; by default a free one.
+            log: the file that takes the output; by default it goes to this process's.
+        """
+        self.url = f"http://127.0.0.1:{port or free_ports(1)[0]}"
+        self._environment = demo_environment(settings)
+        self._log = log
+
+    def __enter__(self) -> Self:
+        port = self.url.rpartition(":")[2]
+        serve = ["--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", port]
+        command = [sys.executable, str(ROOT / "handler.py"), *serve]
+        self._leash = leash.start(command, self._environment, self._log)
+        self._wait_until_it_answers()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        leash.end(self._leash)
+
+    def wait(self) -> None:
+        """Wait until the worker ends by itself."""
+        self._leash.wait()
+
+    def post(self, path: str, body: object) -> Any:
+        """Post JSON and return the JSON that is answered."""
+        request = Request(
+            self.url + path,
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urlopen(request, timeout=600) as response:
+            return json.load(response)
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline and self._leash.poll() is None:
+            try:
+                urlopen(self.url + "/openapi.json", timeout=5).close()
+                return
+            except (URLError, OSError):
+                time.sleep(0.1)
+        leash.end(self._leash)
+        raise RuntimeError(
+            "The worker did not start" + (f": see {self._log}." if self._log else ".")
+        )

@@ -1,0 +1,73 @@
+"""Keeps a server from outliving the program that started it, whatever ends that program.
+
+The leash is a small process between the two: it holds the read end of a pipe whose other end only
+the program has. When the program ends, even by SIGKILL, the pipe closes, and the leash kills the
+server and removes what it left behind.
+"""
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+
+def start(
+    command: list[str],
+    environment: Mapping[str, str],
+    log: Path | None = None,
+    rubbish: Iterable[Path] = (),
+) -> "subprocess.Popen[bytes]":
+    """Start a server on a leash.
+
+    Args:
+        command: the server's program and arguments.
+        environment: its whole environment.
+        log: the file that takes its output; by default it goes where the program's own goes.
+        rubbish: files and folders to remove when it has ended.
+
+    Returns:
+        The leash, to be handed to `end`.
+    """
+    with ExitStack() as opened:
+        output = opened.enter_context(log.open("ab")) if log else None
+        return subprocess.Popen(
+            [sys.executable, __file__, *map(str, rubbish), "--", *command],
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C in a terminal reaches the program alone
+        )
+
+
+def end(leash: "subprocess.Popen[bytes]") -> None:
+    """Kill the server, and wait until nothing of it is left."""
+    if leash.stdin:
+        leash.stdin.close()
+    leash.wait()
+
+
+def main() -> None:
+    """Run the command after `--` until it ends or stdin closes, then remove the rubbish."""
+    divide = sys.argv.index("--")
+    rubbish, command = sys.argv[1:divide], sys.argv[divide + 1 :]
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def kill_at_end_of_program() -> None:
+        sys.stdin.buffer.read()
+        server.kill()
+
+    threading.Thread(target=kill_at_end_of_program, daemon=True).start()
+    server.wait()
+    for path in map(Path, rubbish):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

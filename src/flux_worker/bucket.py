@@ -36,6 +36,8 @@ PROVIDERS = [
     )
 ]
 
+URL_FORM = "must be a URL such as https://s3.eu-west-1.amazonaws.com"
+
 VIRTUAL_HOSTED = (".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com", ".myqcloud.com")
 """Providers that want the bucket in the host: path-style is deprecated or refused there."""
 
@@ -82,9 +84,13 @@ def locate(
     Raises:
         ValueError: what the URL must be, as the end of a sentence.
     """
-    parts = urlsplit(endpoint_url)
+    try:
+        parts = urlsplit(endpoint_url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise ValueError(URL_FORM) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a URL such as https://s3.eu-west-1.amazonaws.com")
+        raise ValueError(URL_FORM)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold nothing but scheme, host, port and bucket")
     host = parts.hostname
@@ -104,7 +110,6 @@ def locate(
     # A dot in the bucket's name would fall outside the host's wildcard certificate.
     in_certificate = parts.scheme == "http" or "." not in bucket
     virtual = in_certificate and (bool(in_host) or host.endswith(VIRTUAL_HOSTED))
-    port = f":{parts.port}" if parts.port else ""
     endpoint = f"{parts.scheme}://{host}{port}"
     return endpoint, bucket, region or in_region, "virtual" if virtual else "path"
 

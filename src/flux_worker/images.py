@@ -68,23 +68,31 @@ def read_parameters(data: bytes) -> dict[str, Any] | None:
 
 
 def _jpeg(pixels: Pixels, parameters: Parameters | None) -> bytes:
-    exif = Image.Exif()
-    exif.endian = ">"  # the UTF-16 of the comment follows the byte order of the header
+    options: dict[str, Any] = {"quality": JPEG_QUALITY, "subsampling": "4:4:4"}
     if parameters is not None:
+        options["exif"] = exif = Image.Exif()
+        exif.endian = ">"  # the UTF-16 of the comment follows the byte order of the header
         exif.get_ifd(EXIF_IFD)[EXIF_USER_COMMENT] = _user_comment(parameters)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", exif=exif)
+    Image.fromarray(pixels).save(file, "JPEG", **options)
     return file.getvalue()
 
 
 def _user_comment(parameters: Parameters) -> bytes:
-    comment = EXIF_UNICODE + _json(parameters).encode("utf-16-be")
-    excess = len(comment) - EXIF_LIMIT
-    if excess <= 0:
-        return comment
-    longest = max(parameters, key=lambda name: len(str(parameters[name])))
-    kept = str(parameters[longest])[: -max(1, excess // 4)]
-    return _user_comment({**parameters, longest: kept})
+    """Write the parameters as an EXIF comment, the longest texts cut until it fits."""
+    kept = dict(parameters)
+    while (excess := len(comment := _utf_16(_json(kept))) - EXIF_LIMIT) > 0:
+        longest = max(kept, key=lambda name: len(str(kept[name])))
+        text = str(kept[longest])
+        bytes_a_letter = max(2, len(_utf_16(json.dumps(text, ensure_ascii=False))) // len(text))
+        # Half at most: where two texts are long, both keep their beginning.
+        dropped = min(len(text) // 2, excess // bytes_a_letter) + 1
+        kept[longest] = text[:-dropped]
+    return EXIF_UNICODE + comment
+
+
+def _utf_16(text: str) -> bytes:
+    return text.encode("utf-16-be")
 
 
 def _json(parameters: Parameters) -> str:

@@ -44,7 +44,7 @@ def _shown(value: object) -> str:
     try:
         text = json.dumps(value, default=repr)
     except (ValueError, RecursionError):  # integers of thousands of digits, endless nesting
-        return f"a {type(value).__name__}"
+        return f"an unprintable {type(value).__name__}"
     return text if len(text) <= 40 else text[:37] + "..."
 
 

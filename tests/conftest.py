@@ -1,0 +1,67 @@
+"""Real parts for the tests: the demo weights, an S3 server, the worker built on them."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diffusers import FluxPipeline
+
+from flux_worker import logs, pipeline
+from flux_worker.generator import Generator
+from flux_worker.settings import Settings
+from flux_worker.storage import Storage
+from flux_worker.worker import Worker
+from local_platform.s3_server import S3Server
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "models" / "demo"
+OURS = ("BUCKET_", "FLUX_", "HF_", "MODEL_", "RUNPOD_")
+
+Handle = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pipe() -> FluxPipeline:
+    logs.configure("INFO")
+    return pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))
+
+
+@pytest.fixture(scope="session")
+def make_worker(pipe: FluxPipeline) -> Callable[..., Worker]:
+    """Build a worker on the demo weights from settings given by name."""
+
+    def make(**settings: Any) -> Worker:
+        read = Settings(**{"model_path": str(DEMO), "allow_cpu": True, **settings})
+        return Worker(read, Generator(pipe, read.model), Storage(read))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bucket_settings(s3: S3Server) -> dict[str, str]:
+    return {name.lower(): value for name, value in s3.environment.items()}
+
+
+def run(worker: Worker, job_input: object, **job: Any) -> dict[str, Any]:
+    """Hand a job to the worker, as the SDK does, and return its answer."""
+    return asyncio.run(worker.handle({"id": "test", "input": job_input, **job}))
+
+
+SMALL = {"prompt": "a red circle", "width": 256, "height": 256, "num_inference_steps": 1, "seed": 7}
+"""The quickest complete request."""

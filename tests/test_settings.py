@@ -1,0 +1,46 @@
+import pytest
+
+from flux_worker.catalog import DEV, SCHNELL
+from flux_worker.errors import CannotStart
+from flux_worker.settings import Settings
+
+
+def test_dev_is_served_by_default_one_job_at_a_time():
+    settings = Settings.from_environment()
+    assert settings.model is DEV
+    assert settings.concurrency == 1
+    assert settings.url_ttl_seconds == 604800
+    assert settings.runpod_log_level == "INFO"
+
+
+def test_schnell_overlaps_two_jobs(monkeypatch):
+    monkeypatch.setenv("FLUX_MODEL", "schnell")
+    assert Settings.from_environment().model is SCHNELL
+    assert Settings.from_environment().concurrency == 2
+    monkeypatch.setenv("JOBS_IN_FLIGHT", "3")
+    assert Settings.from_environment().concurrency == 3
+
+
+def test_empty_variables_count_as_not_set(monkeypatch):
+    for name in ("FLUX_MODEL", "JOBS_IN_FLIGHT", "BUCKET_NAME", "RUNPOD_LOG_LEVEL", "ALLOW_CPU"):
+        monkeypatch.setenv(name, "")
+    assert Settings.from_environment() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FLUX_MODEL", "pro"),
+        ("URL_TTL_SECONDS", "604801"),
+        ("URL_TTL_SECONDS", "0"),
+        ("JOBS_IN_FLIGHT", "0"),
+        ("PRICE_PER_MEGAPIXEL", "-1"),
+        ("PRICE_PER_MEGAPIXEL", "nan"),
+        ("RUNPOD_LOG_LEVEL", "loud"),
+        ("EMBED_METADATA", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_it_may_be(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(CannotStart, match=f"environment variables: {name}: "):
+        Settings.from_environment()

@@ -146,9 +146,11 @@ def test_dropped_tokens_are_counted(pipe):
 
 def test_a_stop_ends_the_generation_at_the_step(pipe):
     stop = Event()
-    with counting_calls(pipe.transformer, lambda calls: calls == 3 and stop.set()) as calls:
-        with pytest.raises(GenerationStopped):
-            Generator(pipe, DEV).generate(request(num_inference_steps=20), stop)
+    with (
+        counting_calls(pipe.transformer, lambda count: count == 3 and stop.set()) as calls,
+        pytest.raises(GenerationStopped),
+    ):
+        Generator(pipe, DEV).generate(request(num_inference_steps=20), stop)
     assert len(calls) == 3
     assert Generator(pipe, DEV).generate(request(), Event()).pixels.shape == (256, 256, 3)
 

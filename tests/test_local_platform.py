@@ -1,0 +1,115 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from local_platform.s3_server import S3Server
+
+
+def test_two_servers_have_nothing_in_common(s3):
+    with S3Server() as other:
+        assert other.endpoint_url != s3.endpoint_url
+        assert other.secret_access_key != s3.secret_access_key
+        other.client().put_object(Bucket="flux", Key="here", Body=b"x")
+        assert "Contents" not in s3.client().list_objects_v2(Bucket="flux", Prefix="here")
+        with pytest.raises(Exception, match=r"403|Forbidden|InvalidAccessKeyId"):
+            S3Server.client(_with_credentials_of(s3, other)).head_bucket(Bucket="flux")
+
+
+def _with_credentials_of(server, other):
+    mixed = S3Server()
+    mixed.endpoint_url = server.endpoint_url
+    mixed.access_key_id, mixed.secret_access_key = other.access_key_id, other.secret_access_key
+    return mixed
+
+
+HOLD = """
+import sys, time
+from local_platform.s3_server import S3Server
+with S3Server() as server:
+    print(server._leash.pid, server._log.parent, server.endpoint_url, flush=True)
+    time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_whatever_ends_the_program_ends_the_server_and_its_data(how):
+    program = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True)
+    leash, data, url = program.stdout.readline().split()
+    port = url.rpartition(":")[2]
+    assert Path(data).is_dir()
+    assert commands_with(f"-s3.port={port}")
+    program.send_signal(how)
+    program.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and (Path(data).exists() or Path(f"/proc/{leash}").exists()):
+        time.sleep(0.05)
+    assert not Path(data).exists()
+    assert not commands_with(f"-s3.port={port}")
+    assert not [path for path in Path("/tmp").glob("seaweedfs-*.sock") if _grpc(path, port)]
+
+
+def _grpc(path: Path, port: str) -> bool:
+    return port in path.name
+
+
+def commands_with(argument):
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if argument in process.read_text():
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
+def test_the_demo_prints_the_answer_and_saves_the_image():
+    (ROOT / "out" / "demo.jpg").unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "local_platform.demo"],
+        env={**os.environ, "PROMPT": "a blue star"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    answer, _, line = done.stdout.rpartition("\nSaved ")
+    assert json.loads(answer)["output"]["cost"] == 0.02097152
+    assert line.startswith("out/demo.jpg: JPEG of 1024x1024 pixels")
+    assert line.rstrip().endswith("$0.02097152.")
+    assert Image.open(ROOT / "out" / "demo.jpg").size == (1024, 1024)
+
+
+def test_serve_answers_until_it_is_interrupted():
+    from local_platform.ports import free_ports
+
+    port = str(free_ports(1)[0])
+    program = subprocess.Popen(
+        [sys.executable, "-m", "local_platform.serve"],
+        env={**os.environ, "PORT": port},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        for line in program.stderr:
+            if line.startswith("Ready: "):
+                break
+        assert f"http://127.0.0.1:{port}/runsync" in line
+        with urlopen(f"http://127.0.0.1:{port}/openapi.json") as response:
+            assert "/runsync" in json.load(io.TextIOWrapper(response))["paths"]
+    finally:
+        program.send_signal(signal.SIGINT)
+        program.wait(timeout=20)
+    assert program.returncode == 0
+    assert not commands_with(f"--rp_api_port\0{port}")

@@ -43,11 +43,14 @@ with S3Server() as server:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_whatever_ends_the_program_ends_the_server_and_its_data(how):
+    others = sockets()
     program = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True)
     leash, data, url = program.stdout.readline().split()
     port = url.rpartition(":")[2]
     assert Path(data).is_dir()
     assert commands_with(f"-s3.port={port}")
+    its_own = sockets() - others
+    assert its_own
     program.send_signal(how)
     program.wait()
     deadline = time.monotonic() + 20
@@ -55,11 +58,11 @@ def test_whatever_ends_the_program_ends_the_server_and_its_data(how):
         time.sleep(0.05)
     assert not Path(data).exists()
     assert not commands_with(f"-s3.port={port}")
-    assert not [path for path in Path("/tmp").glob("seaweedfs-*.sock") if _grpc(path, port)]
+    assert not sockets() & its_own
 
 
-def _grpc(path: Path, port: str) -> bool:
-    return port in path.name
+def sockets():
+    return set(Path("/tmp").glob("seaweedfs-*.sock"))
 
 
 def commands_with(argument):

@@ -4,27 +4,32 @@ What is checked and what is forgiven follows what real clients send: null stands
 some send an empty negative prompt, other names for a key, or keys of other models.
 """
 
-import json
-import secrets
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flux_worker import spelling
 from flux_worker.catalog import ServedModel
 from flux_worker.errors import InvalidRequest
+from flux_worker.values import (
+    RANDOM_SEED,
+    Guidance,
+    ImageFormat,
+    NegativePrompt,
+    Prompt,
+    Seed,
+    Side,
+    Steps,
+    TrueCfgScale,
+    shown,
+)
 
-MAX_PROMPT_CHARACTERS = 10_000
-MIN_SIDE, MAX_SIDE, DEFAULT_SIDE = 256, 1536, 1024
-MAX_GUIDANCE, DEFAULT_GUIDANCE = 10.0, 7.5
-MAX_SEED = 2**63 - 1
-RANDOM_SEED = -1
-DRAWN_SEEDS = 2**32
+DEFAULT_SIDE = 1024
+DEFAULT_GUIDANCE = 7.5
 DEFAULT_TRUE_CFG_SCALE = 2.0
 """Between the 1.5 of diffusers' first FLUX example with negative prompts (huggingface/diffusers
-pull request 9445) and the 4.0 that PuLID-FLUX uses: steers clearly, oversaturates little."""
+pull request 9445) and the 4.0 that PuLID-FLUX uses: it steers, at little cost in saturation."""
 
 ALIASES = {"output_format": "image_format", "guidance_scale": "guidance"}
 HARMLESS = frozenset(
@@ -35,102 +40,6 @@ HARMLESS = frozenset(
 )
 
 
-def _fault(rule: str, value: object) -> PydanticCustomError:
-    return PydanticCustomError("rule", "{rule} (got {got})", {"rule": rule, "got": _shown(value)})
-
-
-def _shown(value: object) -> str:
-    """Write a value as the caller wrote it, in JSON, short enough for an error message."""
-    try:
-        text = json.dumps(value, default=repr)
-    except (ValueError, RecursionError):  # integers of thousands of digits, endless nesting
-        return f"an unprintable {type(value).__name__}"
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _whole(value: object) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) else None
-
-
-def _integer(low: int, high: int) -> Callable[[object], int]:
-    def check(value: object) -> int:
-        number = _whole(value)
-        if number is None:
-            raise _fault(f"must be an integer between {low} and {high}", value)
-        if not low <= number <= high:
-            raise _fault(f"must be between {low} and {high}", value)
-        return number
-
-    return check
-
-
-def _number(low: float, high: float) -> Callable[[object], float]:
-    def check(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _fault(f"must be a number between {low} and {high}", value)
-        if not low <= value <= high:  # NaN fails it too
-            raise _fault(f"must be between {low} and {high}", value)
-        return float(value)
-
-    return check
-
-
-def _steps(value: object, info: ValidationInfo) -> int:
-    return _integer(1, _model(info).max_steps)(value)
-
-
-def _model(info: ValidationInfo) -> ServedModel:
-    assert info.context is not None
-    model: ServedModel = info.context["model"]
-    return model
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _fault("must be a string", value)
-    if len(value) > MAX_PROMPT_CHARACTERS:
-        raise PydanticCustomError(
-            "rule",
-            "must be at most {limit} characters (got {got})",
-            {"limit": MAX_PROMPT_CHARACTERS, "got": len(value)},
-        )
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise PydanticCustomError("rule", "must be valid Unicode (got half a surrogate pair)")
-    return value
-
-
-def _prompt(value: object) -> str:
-    text = _text(value)
-    if not text.strip():
-        raise PydanticCustomError("rule", "must not be blank")
-    return text
-
-
-def _negative_prompt(value: object) -> str | None:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    return _text(value)
-
-
-def _seed(value: object) -> int:
-    seed = _integer(RANDOM_SEED, MAX_SEED)(value)
-    return secrets.randbelow(DRAWN_SEEDS) if seed == RANDOM_SEED else seed
-
-
-def _image_format(value: object) -> str:
-    name = value.lower() if isinstance(value, str) else value
-    if name not in ("jpeg", "jpg", "png"):
-        raise _fault('must be "jpeg" or "png"', value)
-    return "png" if name == "png" else "jpeg"
-
-
-Side = Annotated[int, BeforeValidator(_integer(MIN_SIDE, MAX_SIDE))]
-
-
 class ImageRequest(BaseModel):
     """One image to make, within the documented limits, every default filled in.
 
@@ -139,17 +48,15 @@ class ImageRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, validate_default=True)
 
-    prompt: Annotated[str, BeforeValidator(_prompt), Field(repr=False)]
-    negative_prompt: Annotated[str | None, BeforeValidator(_negative_prompt), Field(repr=False)] = (
-        None
-    )
-    true_cfg_scale: Annotated[float, BeforeValidator(_number(1.0, 10.0))] = DEFAULT_TRUE_CFG_SCALE
+    prompt: Prompt
+    negative_prompt: NegativePrompt = None
+    true_cfg_scale: TrueCfgScale = DEFAULT_TRUE_CFG_SCALE
     width: Side = DEFAULT_SIDE
     height: Side = DEFAULT_SIDE
-    num_inference_steps: Annotated[int, BeforeValidator(_steps)]
-    guidance: Annotated[float, BeforeValidator(_number(0.0, MAX_GUIDANCE))] = DEFAULT_GUIDANCE
-    seed: Annotated[int, BeforeValidator(_seed)] = RANDOM_SEED
-    image_format: Annotated[Literal["jpeg", "png"], BeforeValidator(_image_format)] = "jpeg"
+    num_inference_steps: Steps
+    guidance: Guidance = DEFAULT_GUIDANCE
+    seed: Seed = RANDOM_SEED
+    image_format: ImageFormat = "jpeg"
 
     @classmethod
     def parse(cls, job_input: object, model: ServedModel) -> tuple[Self, list[str]]:
@@ -159,7 +66,7 @@ class ImageRequest(BaseModel):
             InvalidRequest: one sentence that lists every violation.
         """
         if not isinstance(job_input, Mapping):
-            got = _shown(job_input)
+            got = shown(job_input)
             raise InvalidRequest(
                 f"Invalid parameter: input must be an object with a prompt (got {got})"
             )
@@ -208,7 +115,7 @@ def _expand_size(given: dict[str, Any]) -> list[str]:
     size = given["size"]
     sides = size.lower().replace("x", "*").split("*") if isinstance(size, str) else []
     if len(sides) != 2 or not all(s.strip().isascii() and s.strip().isdigit() for s in sides):
-        return [f'size must be "width*height", such as "1024*768" (got {_shown(size)})']
+        return [f'size must be "width*height", such as "1024*768" (got {shown(size)})']
     width, height = (int(side.strip()[:9]) for side in sides)
     given.setdefault("width", width)
     given.setdefault("height", height)

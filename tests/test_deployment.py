@@ -1,0 +1,127 @@
+"""What is deployed agrees with the code: the Hub's files, the pinned requirements, the docs."""
+
+import json
+import re
+import subprocess
+import tomllib
+
+import pytest
+from conftest import ROOT
+
+from flux_worker.catalog import MODELS
+from flux_worker.request import ImageRequest
+from flux_worker.settings import Settings
+
+HUB = json.loads((ROOT / ".runpod/hub.json").read_text())
+TESTS = json.loads((ROOT / ".runpod/tests.json").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+INPUT_FIELDS = {
+    *("name", "type", "description", "default", "required", "advanced", "options"),
+    *("min", "max", "trueValue", "falseValue"),
+}
+TYPES = {"string": str, "number": int, "boolean": bool, "huggingface": str}
+NOT_FOR_DEPLOYMENT = {"ALLOW_CPU"}
+
+
+def test_the_hubs_entry_has_its_fields():
+    assert {"title", "description", "type", "category", "config"} <= set(HUB)
+    assert (HUB["type"], HUB["category"]) == ("serverless", "image")
+    config = HUB["config"]
+    assert config["runsOn"] == "GPU"
+    assert config["gpuCount"] == 1
+    assert isinstance(config["containerDiskInGb"], int)
+    assert re.fullmatch(r"[A-Z]+_\d+(_PRO)?(,[A-Z]+_\d+(_PRO)?)*", config["gpuIds"])
+
+
+@pytest.mark.parametrize("config", [HUB["config"], TESTS["config"]])
+def test_hosts_are_new_enough_for_the_pinned_torch(config):
+    versions = config["allowedCudaVersions"]
+    assert all(isinstance(version, str) for version in versions)
+    assert min(tuple(map(int, version.split("."))) for version in versions) == (13, 0)
+
+
+@pytest.mark.parametrize("entry", HUB["config"]["env"], ids=lambda entry: entry["key"])
+def test_every_input_of_the_hub_is_well_formed(entry):
+    field = entry["input"]
+    assert set(entry) == {"key", "input"}
+    assert set(field) <= INPUT_FIELDS
+    assert field["description"].endswith(".")
+    assert isinstance(field["default"], TYPES[field["type"]])
+    if "options" in field:
+        assert all(set(option) == {"label", "value"} for option in field["options"])
+        assert field["default"] in [option["value"] for option in field["options"]]
+
+
+def test_every_setting_is_an_input_of_the_hub_and_the_other_way_round():
+    offered = {entry["key"] for entry in HUB["config"]["env"]}
+    assert offered == {name.upper() for name in Settings.model_fields} - NOT_FOR_DEPLOYMENT
+
+
+@pytest.mark.parametrize("preset", HUB["config"]["presets"], ids=lambda preset: preset["name"])
+def test_the_inputs_defaults_are_the_workers(monkeypatch, preset):
+    for entry in HUB["config"]["env"]:
+        default = preset["defaults"].get(entry["key"], entry["input"]["default"])
+        monkeypatch.setenv(entry["key"], str(default))
+    assert Settings.from_environment() == Settings(flux_model=preset["defaults"]["FLUX_MODEL"])
+
+
+@pytest.mark.parametrize("test", TESTS["tests"], ids=lambda test: test["name"])
+def test_the_hubs_own_tests_are_valid_requests(test):
+    served = {entry["key"]: entry["value"] for entry in TESTS["config"]["env"]}
+    _, unread = ImageRequest.parse(test["input"], MODELS[served["FLUX_MODEL"]])
+    assert unread == []
+    assert test["timeout"] >= 60_000
+
+
+def test_the_test_input_is_the_documented_request():
+    job = json.loads((ROOT / "test_input.json").read_text())
+    request, unread = ImageRequest.parse(job["input"], MODELS["dev"])
+    assert unread == []
+    assert (request.width, request.height, request.num_inference_steps) == (1024, 1024, 20)
+
+
+def pinned(name):
+    lines = (ROOT / "requirements" / name).read_text().splitlines()
+    return [line for line in lines if not line.startswith(("#", "-r "))]
+
+
+def normal(requirement):
+    return re.sub(r"[-_.]+", "-", requirement).lower()
+
+
+def test_every_requirement_is_pinned_as_the_project_asks():
+    runtime, dev = pinned("runtime.txt"), pinned("dev.txt")
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in [*runtime, *dev])
+    assert "torch==2.13.0" in runtime
+    assert {normal(need) for need in PROJECT["dependencies"]} <= set(map(normal, runtime))
+    wanted = PROJECT["optional-dependencies"]["dev"]
+    assert {normal(need) for need in wanted} <= set(map(normal, dev))
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_every_setting_is_documented(name):
+    assert f"| `{name}` |" in (ROOT / "docs/settings.md").read_text()
+
+
+@pytest.mark.parametrize("name", ImageRequest.model_fields)
+def test_every_parameter_is_documented(name):
+    assert f"`{name}`" in (ROOT / "README.md").read_text()
+    assert f"`{name}`" in (ROOT / "docs/api.md").read_text()
+
+
+def test_links_between_the_documents_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http|#|mailto)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_dockerfile_is_clean():
+    done = subprocess.run(["hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_token_can_stay_in_the_image():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert not [line for line in lines if line.startswith(("ENV", "ARG")) and "TOKEN" in line]
+    assert "--mount=type=secret,id=hf_token" in "\n".join(lines)

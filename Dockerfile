@@ -14,7 +14,8 @@ RUN apt-get update \
 WORKDIR /app
 ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
 
 # In a layer of its own: it changes rarely and is most of the image.
 COPY requirements/runtime.txt requirements/
@@ -22,7 +23,7 @@ RUN pip install -r requirements/runtime.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY src/flux_worker src/flux_worker
-RUN pip install --no-deps .
+RUN pip install --no-deps . && rm -r build src
 COPY builder/__init__.py builder/bake_weights.py builder/
 COPY handler.py test_input.json ./
 
@@ -34,4 +35,4 @@ RUN --mount=type=secret,id=hf_token \
       HF_TOKEN="$(cat /run/secrets/hf_token 2>/dev/null || true)" python -m builder.bake_weights "${BAKE}"; \
     fi
 
-CMD ["python", "-u", "handler.py"]
+CMD ["python", "handler.py"]

@@ -7,12 +7,9 @@ On a platform worker it takes jobs from the queue; `python handler.py` runs `tes
 
 import sys
 
-from flux_worker import logs, pipeline
+from flux_worker import logs
 from flux_worker.errors import CannotStart
-from flux_worker.generator import Generator
 from flux_worker.settings import Settings
-from flux_worker.storage import Storage
-from flux_worker.worker import Worker
 
 
 def main() -> None:
@@ -20,12 +17,18 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         logs.configure(settings.runpod_log_level)
+        # Only now: these imports take seconds, and the libraries read their log levels with them.
+        import runpod
+
+        from flux_worker import pipeline
+        from flux_worker.generator import Generator
+        from flux_worker.storage import Storage
+        from flux_worker.worker import Worker
+
         storage = Storage(settings)
         generator = Generator(pipeline.load(settings), settings.model)
     except CannotStart as reason:
         sys.exit(f"The worker can't start. {reason}")
-
-    import runpod  # only now: it reads the log level, which logs.configure sets, on import
 
     runpod.serverless.start(Worker(settings, generator, storage).sdk_config)
 

@@ -1,8 +1,8 @@
 """Pins every package: installs the sets of pyproject.toml into an empty environment, writes down
 what came. Run it with `make lock` after changing a version there.
 
-torch's CUDA packages are left out: torch itself requires exact versions of them, on the platforms
-that have them. So is the build tag of its version, and the same file serves CPU and GPU.
+torch's CUDA packages are left out: torch itself requires versions of them, on the platforms that
+have them. So is the build tag of its version: the same file serves CPU and GPU.
 """
 
 import re

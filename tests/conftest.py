@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from diffusers import FluxPipeline
 
-from flux_worker import logs, pipeline
+from flux_worker import pipeline
 from flux_worker.generator import Generator
 from flux_worker.settings import Settings
 from flux_worker.storage import Storage
@@ -38,7 +38,6 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def pipe() -> FluxPipeline:
-    logs.configure("INFO")
     return pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))
 
 

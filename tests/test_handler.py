@@ -117,7 +117,7 @@ def test_a_local_run_of_a_bad_request_fails():
         ({"ALLOW_CPU": ""}, "There is no CUDA device."),
         ({"BUCKET_ENDPOINT_URL": "https://x.s3.eu-west-1.amazonaws.com"}, "half configured: set"),
         ({"FLUX_MODEL": "pro"}, "Correct these environment variables: FLUX_MODEL"),
-        ({"MODEL_PATH": "/nowhere"}, "MODEL_PATH /nowhere is neither a folder here"),
+        ({"MODEL_PATH": "/nowhere"}, "/nowhere is neither a folder here"),
     ],
 )
 def test_what_prevents_a_start_is_said_in_one_sentence(settings, says):

@@ -143,7 +143,7 @@ def test_gated_weights_need_a_token_with_the_licence_accepted(search):
 def test_what_is_neither_folder_nor_repository_says_so(search, path):
     with hub({}) as server:
         reason, _ = search(server.url, MODEL_PATH=path)
-    assert reason.startswith(f"MODEL_PATH {path} is neither a folder here nor a repository")
+    assert reason.startswith(f"{path} is neither a folder here nor a repository")
 
 
 def test_without_network_the_sentence_says_what_to_set(search):

@@ -9,9 +9,6 @@ from typing import Any
 LEVELS = {"NOTSET": logging.CRITICAL + 1, "TRACE": 5, "WARN": logging.WARNING}
 """Names of the SDK that Python's logging doesn't share; its NOTSET switches logging off."""
 
-QUOTES_PROMPTS = ("diffusers", "transformers")
-"""Libraries whose warnings repeat the text that they truncated."""
-
 
 class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, message, and the record's own fields."""
@@ -30,19 +27,16 @@ class JsonLines(logging.Formatter):
 def configure(level: str) -> None:
     """Route our lines to stderr, and keep the SDK and the libraries from printing prompts.
 
+    To be called before runpod, diffusers and transformers are imported: they read their log levels
+    then, and runpod sets logging up itself where nobody has.
+
     Args:
         level: a value of RUNPOD_LOG_LEVEL.
     """
-    os.environ["RUNPOD_LOG_LEVEL"] = level  # the SDK reads it on import and defaults to DEBUG
-    import diffusers.utils.logging
-    import runpod  # noqa: F401  calls logging.basicConfig, which ours must come after
-    import transformers.utils.logging
-
+    os.environ["RUNPOD_LOG_LEVEL"] = level  # the SDK's default is DEBUG, which prints answers
+    # Their warnings quote the part of a prompt that was cut off.
+    os.environ["DIFFUSERS_VERBOSITY"] = os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("flux_worker").setLevel(LEVELS.get(level, level))
-    for name in QUOTES_PROMPTS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()

@@ -2,7 +2,9 @@
 
 import logging
 
+import diffusers.utils.logging
 import torch
+import transformers.utils.logging
 from diffusers import FluxPipeline
 
 from flux_worker import weights
@@ -20,6 +22,8 @@ def load(settings: Settings) -> FluxPipeline:
     """
     device = _device(settings)
     folder = weights.find(settings)
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     try:
         pipe: FluxPipeline = FluxPipeline.from_pretrained(
             folder,

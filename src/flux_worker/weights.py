@@ -139,8 +139,8 @@ def download(repository: str, settings: Settings, into: Path | None = None) -> P
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
         raise CannotStart(
-            f"MODEL_PATH {repository} is neither a folder here nor a repository that can be read "
-            f"on the Hugging Face Hub ({page}); a private one needs HF_TOKEN."
+            f"{repository} is neither a folder here nor a repository that can be read on the "
+            f"Hugging Face Hub ({page}): correct its name, or set HF_TOKEN if it is private."
         ) from None
     except LocalEntryNotFoundError:
         raise CannotStart(

@@ -1,0 +1,1 @@
+"""Measurements of two things side by side in one run: `make bench`."""

@@ -18,8 +18,8 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_ROOT_USER_ACTION=ignore
 
 # In a layer of its own: it changes rarely and is most of the image.
-COPY requirements/runtime.txt requirements/
-RUN pip install -r requirements/runtime.txt
+COPY requirements/runtime.txt requirements/gpu.txt requirements/
+RUN pip install -r requirements/gpu.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY src/flux_worker src/flux_worker

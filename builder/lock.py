@@ -1,8 +1,9 @@
 """Pins every package: installs the sets of pyproject.toml into an empty environment, writes down
 what came. Run it with `make lock` after changing a version there.
 
-torch's CUDA packages are left out: torch itself requires versions of them, on the platforms that
-have them. So is the build tag of its version: the same file serves CPU and GPU.
+torch's CUDA packages are left out of the runtime's set, and so is the build tag of torch's version:
+the same file serves CPU and GPU. Torch requires exact versions of most of them; the `gpu` set pins
+the rest.
 """
 
 import re
@@ -13,7 +14,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_PINNED = re.compile(r"(flux-worker|pip|setuptools|wheel|triton|nvidia-.+|cuda-.+)==")
+CUDA = re.compile(r"(triton|nvidia-.+|cuda-.+)==")
 
 
 def main() -> None:
@@ -27,11 +28,11 @@ def main() -> None:
         subprocess.run([*pip, "install", "-q", *torch], check=True)
         subprocess.run([*pip, "install", "-q", *project["dependencies"]], check=True)
         runtime = _installed(pip)
-        _write("runtime", runtime)
+        _write("runtime", [line for line in runtime if not CUDA.match(line)])
         for name, needs in project["optional-dependencies"].items():
             subprocess.run([*pip, "install", "-q", *needs], check=True)
-            added = [line for line in _installed(pip) if line not in runtime]
-            _write(name, ["-r runtime.txt", *added])
+            added = set(_installed(pip)) - set(runtime)
+            _write(name, ["-r runtime.txt", *sorted(added | set(needs), key=str.lower)])
             if added:
                 names = [line.partition("==")[0] for line in added]
                 subprocess.run([*pip, "uninstall", "-q", "-y", *names], check=True)
@@ -39,8 +40,7 @@ def main() -> None:
 
 def _installed(pip: list[str]) -> list[str]:
     frozen = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True).stdout
-    lines = (line.partition("+")[0] for line in frozen.splitlines())
-    return [line for line in lines if not NOT_PINNED.match(line)]
+    return [line.partition("+")[0] for line in frozen.splitlines()]
 
 
 def _write(name: str, lines: list[str]) -> None:

@@ -21,7 +21,6 @@ INPUT_FIELDS = {
     *("min", "max", "trueValue", "falseValue"),
 }
 TYPES = {"string": str, "number": int, "boolean": bool, "huggingface": str}
-NOT_FOR_DEPLOYMENT = {"ALLOW_CPU"}
 
 
 def test_the_hubs_entry_has_its_fields():
@@ -55,7 +54,7 @@ def test_every_input_of_the_hub_is_well_formed(entry):
 
 def test_every_setting_is_an_input_of_the_hub_and_the_other_way_round():
     offered = {entry["key"] for entry in HUB["config"]["env"]}
-    assert offered == {name.upper() for name in Settings.model_fields} - NOT_FOR_DEPLOYMENT
+    assert offered == {name.upper() for name in Settings.model_fields}
 
 
 @pytest.mark.parametrize("preset", HUB["config"]["presets"], ids=lambda preset: preset["name"])
@@ -91,12 +90,12 @@ def normal(requirement):
 
 
 def test_every_requirement_is_pinned_as_the_project_asks():
-    runtime, dev = pinned("runtime.txt"), pinned("dev.txt")
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in [*runtime, *dev])
+    runtime = pinned("runtime.txt")
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in runtime)
     assert "torch==2.13.0" in runtime
     assert {normal(need) for need in PROJECT["dependencies"]} <= set(map(normal, runtime))
-    wanted = PROJECT["optional-dependencies"]["dev"]
-    assert {normal(need) for need in wanted} <= set(map(normal, dev))
+    for name, needs in PROJECT["optional-dependencies"].items():
+        assert {normal(need) for need in needs} <= set(map(normal, pinned(f"{name}.txt")))
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])

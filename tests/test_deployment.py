@@ -3,7 +3,9 @@
 import json
 import re
 import subprocess
+import sysconfig
 import tomllib
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -116,7 +118,8 @@ def test_links_between_the_documents_lead_somewhere():
 
 
 def test_the_dockerfile_is_clean():
-    done = subprocess.run(["hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
+    done = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

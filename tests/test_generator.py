@@ -218,6 +218,7 @@ def test_a_broken_gpu_asks_for_another_worker(pipe, make_worker):
 
 
 def test_another_error_is_answered_without_the_prompt(pipe, make_worker, caplog):
+    caplog.set_level("INFO", "flux_worker")
     worker = make_worker()
     with failing(pipe.transformer, RuntimeError("cannot draw 'a red circle'")):
         answer = run(worker, SMALL)

@@ -106,16 +106,16 @@ class Worker:
     async def _generate(self, request: ImageRequest, seconds: dict[str, float]) -> Generation:
         stop, asked = Event(), time.perf_counter()
 
-        def on_gpu() -> Generation:
-            seconds["wait_for_gpu"] = time.perf_counter() - asked
-            return self._generator.generate(request, stop)
+        def on_gpu() -> tuple[float, Generation]:
+            return time.perf_counter() - asked, self._generator.generate(request, stop)
 
+        loop = asyncio.get_running_loop()
         try:
-            generation = await asyncio.get_running_loop().run_in_executor(self._gpu, on_gpu)
+            waited, generation = await loop.run_in_executor(self._gpu, on_gpu)
         except asyncio.CancelledError:
             stop.set()
             raise
-        seconds |= generation.seconds
+        seconds |= {"wait_for_gpu": waited} | generation.seconds
         seconds["per_step"] = generation.seconds["denoising"] / request.num_inference_steps
         return generation
 

@@ -1,7 +1,6 @@
 """Real parts for the tests: the demo weights, an S3 server, the worker built on them."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,19 @@ from flux_worker.generator import Generator
 from flux_worker.settings import Settings
 from flux_worker.storage import Storage
 from flux_worker.worker import Worker
+from local_platform import surroundings
 from local_platform.s3_server import S3Server
+
+surroundings.shield()
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "models" / "demo"
-OURS = ("BUCKET_", "FLUX_", "HF_", "MODEL_", "RUNPOD_")
-
-Handle = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(OURS):
-            monkeypatch.delenv(name)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -107,11 +107,59 @@ R2 = "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
     ],
 )
 def test_shapes_of_endpoint_urls(url, name, endpoint, found, region, addressing):
-    assert bucket.locate(url, name) == (endpoint, found, region, addressing)
+    assert bucket.locate(url, name) == bucket.Address(endpoint, found, region, addressing)
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "endpoint", "region"),
+    [
+        ("http://[::1]:8333", "b", "http://[::1]:8333", "us-east-1"),
+        ("http://192.168.1.5:9000", "192", "http://192.168.1.5:9000", "us-east-1"),
+        ("https://s3.eu-west-1.amazonaws.com", "s3", None, "eu-west-1"),
+        ("https://s3-accelerate.amazonaws.com", "b", None, "us-east-1"),
+        ("https://s3-fips.us-gov-west-1.amazonaws.com", "b", None, "us-gov-west-1"),
+        ("https://s3.dualstack.eu-west-1.amazonaws.com", "b", None, "eu-west-1"),
+        ("https://s3.oss-cn-hangzhou.aliyuncs.com", "b", None, "cn-hangzhou"),
+        (
+            "https://ns1.compat.objectstorage.eu-frankfurt-1.oraclecloud.com",
+            "b",
+            None,
+            "eu-frankfurt-1",
+        ),
+        ("https://ref.supabase.co/storage/v1/s3", "b", None, "us-east-1"),
+    ],
+)
+def test_hosts_and_regions_of_providers(url, name, endpoint, region):
+    found = bucket.locate(url, name)
+    assert (found.endpoint_url, found.name, found.region) == (endpoint or url, name, region)
+
+
+def settings(**given):
+    return Settings(
+        **{
+            "bucket_endpoint_url": "http://127.0.0.1",
+            "bucket_name": "b",
+            "bucket_access_key_id": "i",
+            "bucket_secret_access_key": "k",
+            **given,
+        }
+    )
 
 
 def test_a_given_region_wins():
-    assert bucket.locate("http://127.0.0.1", "b", "eu-1")[2] == "eu-1"
+    assert bucket.from_settings(settings(bucket_region="eu-1")).address.region == "eu-1"
+
+
+@pytest.mark.parametrize("url", ["cdn.example.com", "//x", "ftp://x", "https://x?y=1", "http://["])
+def test_a_malformed_public_url_is_refused(url):
+    with pytest.raises(CannotStart, match="BUCKET_PUBLIC_URL must be a URL"):
+        bucket.from_settings(settings(bucket_public_url=url))
+
+
+def test_another_bucket_in_the_host_than_the_named_one_is_refused():
+    url = "https://photos.s3.eu-west-1.amazonaws.com"
+    with pytest.raises(CannotStart, match="BUCKET_ENDPOINT_URL carries another bucket"):
+        bucket.from_settings(settings(bucket_endpoint_url=url, bucket_name="other"))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +169,6 @@ def test_a_given_region_wins():
         "ftp://host/b",
         "https://",
         "https://user:pw@host",
-        "https://host/a/b",
         "https://host/other",
         "https://host?x=1",
         "http://[::1",
@@ -130,14 +177,7 @@ def test_a_given_region_wins():
 )
 def test_malformed_urls_are_refused_in_words(url):
     with pytest.raises(CannotStart, match="BUCKET_ENDPOINT_URL must") as refusal:
-        bucket.from_settings(
-            Settings(
-                bucket_endpoint_url=url,
-                bucket_name="b",
-                bucket_access_key_id="i",
-                bucket_secret_access_key="k",
-            )
-        )
+        bucket.from_settings(settings(bucket_endpoint_url=url))
     assert "pw" not in str(refusal.value)
 
 
@@ -196,14 +236,14 @@ CONFIG = {
 
 def test_a_jobs_bucket():
     found = bucket.from_job(CONFIG)
-    assert (found.name, found.region) == ("b", "eu-west-1")
+    assert (found.address.name, found.address.region) == ("b", "eu-west-1")
     assert found.secret_access_key == SecretStr("hush")
 
 
 def test_a_jobs_bucket_may_be_in_the_host():
     url = "https://photos.s3.eu-west-1.amazonaws.com"
     found = bucket.from_job({**CONFIG, "bucketName": "", "endpointUrl": url})
-    assert found.name == "photos"
+    assert found.address.name == "photos"
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
@@ -214,16 +254,22 @@ def test_a_job_may_bring_no_bucket(nothing):
 @pytest.mark.parametrize(
     ("config", "named"),
     [
-        ({k: v for k, v in CONFIG.items() if k != "accessId"}, "accessId must be given"),
-        ({**CONFIG, "accessSecret": 5, "accessId": ""}, "accessId, accessSecret must be given"),
-        ({**CONFIG, "endpointUrl": "hush://x"}, "endpointUrl must be a URL"),
-        ({**CONFIG, "endpointUrl": "https://minio", "bucketName": None}, "bucketName must be"),
+        (
+            {k: v for k, v in CONFIG.items() if k != "accessId"},
+            "s3Config must give accessId as text",
+        ),
+        ({**CONFIG, "accessSecret": 5, "accessId": ""}, "must give accessId, accessSecret as text"),
+        ({**CONFIG, "endpointUrl": "hush://x"}, "s3Config.endpointUrl must be a URL"),
+        (
+            {**CONFIG, "endpointUrl": "https://minio", "bucketName": None},
+            "must give bucketName as text",
+        ),
         ("hush", "must be an object"),
         ([], "must be an object"),
     ],
 )
 def test_a_malformed_bucket_of_a_job_is_refused_without_repeating_it(config, named):
-    with pytest.raises(InvalidRequest, match="Invalid parameter: s3Config: ") as refusal:
+    with pytest.raises(InvalidRequest, match="Invalid parameter: s3Config") as refusal:
         bucket.from_job(config)
     assert named in str(refusal.value)
     assert "hush" not in str(refusal.value)

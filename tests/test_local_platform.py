@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from local_platform import leash
 from local_platform.s3_server import S3Server
 
 
@@ -32,8 +33,32 @@ def _with_credentials_of(server, other):
     return mixed
 
 
+def test_a_taken_port_is_said_and_nothing_pretends_to_be_ready(s3):
+    port = s3.endpoint_url.rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "local_platform.serve"],
+        env={**os.environ, "PORT": port},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"Port {port} is taken: choose another by PORT=…."
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)])
+def test_a_server_that_ends_by_itself_ends_its_leash(tmp_path, command, code):
+    held = leash.start(["sh", "-c", command], os.environ, tmp_path / "log")
+    assert held.wait(timeout=20) == code
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_telemetry_is_off(s3):
+    assert commands_with("-master.telemetry=false")
+
+
 HOLD = """
 import sys, time
+from local_platform import leash
 from local_platform.s3_server import S3Server
 with S3Server() as server:
     print(server._leash.pid, server._log.parent, server.endpoint_url, flush=True)
@@ -111,8 +136,8 @@ def test_serve_answers_until_it_is_interrupted():
         assert f"http://127.0.0.1:{port}/runsync" in line
         with urlopen(f"http://127.0.0.1:{port}/openapi.json") as response:
             assert "/runsync" in json.load(io.TextIOWrapper(response))["paths"]
-    finally:
         program.send_signal(signal.SIGINT)
-        program.wait(timeout=20)
-    assert program.returncode == 0
+        assert program.wait(timeout=20) == 0
+    finally:
+        program.kill()
     assert not commands_with(f"--rp_api_port\0{port}")

@@ -9,6 +9,7 @@ from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_cuda_the_worker_refuses_to_start():
     with pytest.raises(CannotStart, match=r"no CUDA device.*ALLOW_CPU=1"):
         pipeline.load(Settings(model_path=str(DEMO)))

@@ -30,6 +30,7 @@ def test_defaults_are_the_documented_ones():
     assert (request.width, request.height, request.guidance) == (1024, 1024, 7.5)
     assert (request.num_inference_steps, request.image_format) == (28, "jpeg")
     assert request.negative_prompt is None
+    assert request.true_cfg_scale == 2.0
     assert parse(SCHNELL).num_inference_steps == 4
 
 
@@ -111,7 +112,7 @@ def test_the_longest_prompt_is_accepted():
 def test_a_seed_left_open_is_drawn(given):
     drawn = {parse(seed=given).seed for _ in range(20)}
     assert len(drawn) == 20
-    assert max(drawn) > 2**24
+    assert max(drawn) > 2**30
 
 
 def test_seed_zero_is_a_seed():
@@ -215,6 +216,26 @@ def test_prompts_are_not_shown_when_the_request_is_printed():
     assert "secret" not in repr(parse(prompt="secret", negative_prompt="secret"))
 
 
+def test_a_misspelling_with_half_a_surrogate_pair_can_be_answered():
+    assert error_of(**{"wid\ud800th": 1}) == (
+        "Invalid parameter: 'wid\\ud800th' is not a parameter; did you mean 'width'?"
+    )
+
+
+def test_an_absurd_number_of_keys_is_refused_at_once():
+    assert error_of(**{f"k{i}": 1 for i in range(100)}) == (
+        "Invalid parameter: input must have at most 100 keys (got 101)"
+    )
+
+
+def test_a_jobs_bucket_and_its_input_are_judged_together(make_worker):
+    answer = run(make_worker(), {"prompt": "x", "width": 1}, s3Config={"accessId": "x"})
+    assert answer["error"] == (
+        "Invalid parameter: width must be between 256 and 1536 (got 1); "
+        "s3Config must give accessSecret, endpointUrl as text"
+    )
+
+
 class NeverGenerates:
     """Stands where the generator would, and counts how often it was asked."""
 
@@ -239,7 +260,7 @@ names = st.sampled_from([*ImageRequest.model_fields, "size", "output_format", "g
 numbers = st.integers() | st.floats() | st.sampled_from([256, 1024.0, 10**400, -1, 2**63])
 scalars = st.none() | st.booleans() | numbers | st.text() | st.sampled_from(["512*512", "png"])
 nested = st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=5), scalars, max_size=3)
-keys = names | st.text(max_size=20)
+keys = names | st.text(st.characters(), max_size=20)  # half surrogate pairs too, as JSON can hold
 objects = st.dictionaries(keys, scalars | nested, max_size=5)
 inputs = scalars | nested | objects | objects.map(lambda given: {"prompt": "x", **given})
 
@@ -250,6 +271,7 @@ def test_any_input_gets_an_answer_with_a_string(worker, generator, job_input):
     before = generator.asked
     answer = run(worker, job_input)
     assert set(answer) == {"error"}
+    answer["error"].encode()
     accepted = generator.asked > before
     assert answer["error"] == "asked" if accepted else answer["error"].startswith("Invalid param")
 

@@ -27,6 +27,14 @@ def test_empty_variables_count_as_not_set(monkeypatch):
     assert Settings.from_environment() == Settings()
 
 
+def test_blanks_around_a_value_are_not_meant(monkeypatch):
+    monkeypatch.setenv("FLUX_MODEL", "schnell ")
+    monkeypatch.setenv("HF_TOKEN", " hf_token\n")
+    settings = Settings.from_environment()
+    assert settings.model is SCHNELL
+    assert settings.hf_token.get_secret_value() == "hf_token"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -36,6 +44,7 @@ def test_empty_variables_count_as_not_set(monkeypatch):
         ("JOBS_IN_FLIGHT", "0"),
         ("PRICE_PER_MEGAPIXEL", "-1"),
         ("PRICE_PER_MEGAPIXEL", "nan"),
+        ("PRICE_PER_MEGAPIXEL", "1e20"),
         ("RUNPOD_LOG_LEVEL", "loud"),
         ("EMBED_METADATA", "perhaps"),
     ],

@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from urllib.error import HTTPError
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from urllib.request import urlopen
 
 import numpy as np
@@ -16,6 +16,7 @@ from flux_worker.images import encode
 from flux_worker.settings import Settings
 from flux_worker.storage import Storage
 from local_platform.ports import free_ports
+from local_platform.s3_server import S3Server
 
 IMAGE = encode(np.zeros((8, 8, 3), np.uint8), "png")
 
@@ -26,6 +27,31 @@ def publish(settings, job_bucket=None, **changes):
 
 def path_of(url):
     return urlsplit(url).path
+
+
+def test_a_jobs_own_keys_are_used_where_the_operator_has_others(make_worker, bucket_settings, s3):
+    with S3Server() as their_server:
+        config = {
+            "accessId": their_server.access_key_id,
+            "accessSecret": their_server.secret_access_key,
+            "bucketName": "flux",
+            "endpointUrl": their_server.endpoint_url,
+        }
+        answer = run(make_worker(**bucket_settings), SMALL, s3Config=config)
+        assert answer["image_url"].startswith(their_server.endpoint_url)
+        urlopen(answer["image_url"]).close()
+
+
+def test_virtual_hosted_urls_carry_the_bucket_in_the_host():
+    settings = Settings(
+        bucket_endpoint_url="https://photos.s3.eu-west-1.amazonaws.com",
+        bucket_access_key_id="id",
+        bucket_secret_access_key="secret",
+    )
+    client = Storage(settings)._client
+    url = client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "k"})
+    assert url.startswith("https://photos.s3.eu-west-1.amazonaws.com/k?")
+    assert "%2Feu-west-1%2Fs3%2F" in url
 
 
 def test_the_url_serves_the_file_with_its_type(bucket_settings):
@@ -55,10 +81,10 @@ def test_an_expired_url_is_refused(bucket_settings):
 
 def test_a_public_url_is_built_on_the_operators_own(bucket_settings, s3):
     url = publish(
-        bucket_settings, bucket_public_url="https://cdn.example.com/i/", bucket_prefix="p/"
+        bucket_settings, bucket_public_url="https://cdn.example.com/i/", bucket_prefix="p q/"
     )
-    assert url.startswith("https://cdn.example.com/i/p/")
-    key = path_of(url).removeprefix("/i/")
+    assert url.startswith("https://cdn.example.com/i/p%20q/")
+    key = unquote(path_of(url).removeprefix("/i/"))
     assert s3.client().get_object(Bucket="flux", Key=key)["Body"].read() == IMAGE.data
 
 
@@ -102,6 +128,8 @@ def test_the_clients_settings_suit_r2_and_google(bucket_settings):
     assert config.request_checksum_calculation == "when_required"
     assert config.response_checksum_validation == "when_required"
     assert config.signature_version == "s3v4"
+    assert config.retries == {"mode": "standard", "total_max_attempts": 4}
+    assert (config.connect_timeout, config.read_timeout) == (5, 30)
 
 
 def test_no_checksum_header_is_sent(bucket_settings):
@@ -155,8 +183,8 @@ def test_a_failing_bucket_of_a_job_names_no_secret(make_worker, s3, caplog):
     assert "their-" not in logged
 
 
-def test_a_malformed_bucket_of_a_job_is_refused_before_anything_is_generated(make_worker, caplog):
+def test_a_malformed_bucket_of_a_job_is_refused_before_anything_is_generated(make_worker):
     answer = run(make_worker(), SMALL, s3Config={"accessId": "x"})
     assert answer == {
-        "error": "Invalid parameter: s3Config: accessSecret, endpointUrl must be given as strings"
+        "error": "Invalid parameter: s3Config must give accessSecret, endpointUrl as text"
     }

@@ -139,7 +139,44 @@ def test_gated_weights_need_a_token_with_the_licence_accepted(search):
     assert weights.missing(Path(found)) is None
 
 
-@pytest.mark.parametrize("path", ["nobody/nothing", "models/demmo", "/no/such/folder", "a b"])
+@pytest.mark.parametrize("lost", ["tokenizer/tokenizer.json", "tokenizer_2/tokenizer.json"])
+def test_weights_without_a_vocabulary_are_incomplete(tmp_path, lost):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (folder / lost).unlink()
+    assert weights.missing(folder) == lost
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"weight_map": 5}'])
+def test_a_broken_index_counts_as_missing(tmp_path, content):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (folder / "vae/x.safetensors.index.json").write_text(content)
+    assert weights.missing(folder) == "vae/x.safetensors.index.json"
+
+
+def test_an_empty_weight_file_counts_as_missing(tmp_path):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (folder / "vae/diffusion_pytorch_model.safetensors").write_bytes(b"")
+    assert weights.missing(folder) == "vae/*.safetensors"
+
+
+def test_a_broken_reference_in_a_cache_is_passed_over(search, tmp_path):
+    hub_layout(tmp_path / "runpod", DEV)
+    (tmp_path / f"runpod/models--{DEV.replace('/', '--')}/refs/main").write_bytes(b"\xff\xfe")
+    found = hub_layout(tmp_path / "hf/hub", DEV)
+    assert search()[0] == str(found)
+
+
+@pytest.mark.parametrize("token", ["tök\u00ebn", "a\nb"])
+def test_a_token_that_can_not_be_sent_is_not_repeated(search, token):
+    with hub({DEV: DEMO}, gated={DEV: "hf_good"}) as server:
+        reason, log = search(server.url, HF_TOKEN=token)
+    assert "the disk's free space and HF_TOKEN" in reason
+    assert token not in reason + log
+
+
+@pytest.mark.parametrize(
+    "path", ["nobody/nothing", "models/demmo", "/no/such/folder", "a b", "~nobody/x", "x" * 300]
+)
 def test_what_is_neither_folder_nor_repository_says_so(search, path):
     with hub({}) as server:
         reason, _ = search(server.url, MODEL_PATH=path)

@@ -149,18 +149,33 @@ def test_encoding_and_upload_overlap_the_next_generation(make_worker, monkeypatc
     assert spans["generation of 2"][0] < spans["upload"][1]
 
 
-def test_a_cancelled_job_stops_before_the_next_begins(make_worker, caplog):
+def test_the_sdk_is_told_how_many_jobs_to_take(make_worker):
+    for model, expected in (("dev", 1), ("schnell", 2)):
+        modifier = make_worker(flux_model=model).sdk_config["concurrency_modifier"]
+        assert modifier(1) == modifier(7) == expected
+
+
+def test_a_cancelled_job_stops_before_the_next_begins(make_worker, pipe, caplog):
     caplog.set_level("INFO", "flux_worker")
     worker = make_worker()
 
     async def cancel_one() -> dict[str, object]:
         long = {**SMALL, "width": 512, "height": 512, "num_inference_steps": 50}
         task = asyncio.create_task(worker.handle({"id": "long", "input": long}))
-        await asyncio.sleep(0.3)
+        while len(calls) < 3:
+            await asyncio.sleep(0.01)
+        before = len(calls)
         task.cancel()
         answer = await worker.handle({"id": "next", "input": SMALL})
         assert task.cancelled()
+        # One step may have been under way, one may have begun meanwhile, and one is the next job's.
+        assert len(calls) <= before + 3
         return answer
 
-    assert "image_url" in asyncio.run(cancel_one())
+    calls: list[object] = []
+    hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        assert "image_url" in asyncio.run(cancel_one())
+    finally:
+        hook.remove()
     assert [line["status"] for line in job_lines(caplog)] == ["stopped", "completed"]

@@ -5,8 +5,9 @@ in the host (`https://photos.s3.eu-west-1.amazonaws.com`), in the path
 (`https://<account>.r2.cloudflarestorage.com/photos`), or without it.
 """
 
+import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -18,39 +19,50 @@ from flux_worker.settings import Settings
 DEFAULT_REGION = "us-east-1"
 """What AWS's global endpoint, MinIO and most self-hosted servers sign for."""
 
+AWS_REGION = r"(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)"
 PROVIDERS = [
-    (re.compile(r"(?:(?P<bucket>.+)\.)?(?P<host>" + host + ")"), region)
+    (re.compile(r"(?:(?P<bucket>.+)\.)??(?P<host>" + host + ")"), region)
     for host, region in (
-        (r"s3(?:\.dualstack)?[.-](?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?", None),
-        (r"s3\.amazonaws\.com", DEFAULT_REGION),
+        (rf"s3(?:-fips)?(?:\.dualstack)?[.-]{AWS_REGION}\.amazonaws\.com(?:\.cn)?", None),
+        (rf"(?:bucket\.)?vpce-[a-z0-9-]+\.s3\.{AWS_REGION}\.vpce\.amazonaws\.com", None),
+        (r"s3[a-z0-9-]*\.amazonaws\.com", DEFAULT_REGION),
         (r"s3\.(?P<region>[a-z0-9-]+)\.(?:backblazeb2|wasabisys)\.com", None),
         (r"s3\.wasabisys\.com", DEFAULT_REGION),
         (r"s3\.(?P<region>[a-z0-9-]+)\.scw\.cloud", None),
         (r"s3\.(?P<region>[a-z0-9-]+)\.(?:io|perf)\.cloud\.ovh\.[a-z]+", None),
         (r"s3api-(?P<region>[a-z0-9-]+)\.runpod\.io", None),
         (r"(?P<region>[a-z]{3}\d)\.digitaloceanspaces\.com", None),
-        (r"oss-(?P<region>[a-z0-9-]+)\.aliyuncs\.com", None),
+        (r"(?:s3\.)?oss-(?P<region>[a-z0-9-]+)\.aliyuncs\.com", None),
         (r"cos\.(?P<region>[a-z0-9-]+)\.myqcloud\.com", None),
+        (r"[a-z0-9]+\.compat\.objectstorage\.(?P<region>[a-z0-9-]+)\.oraclecloud\.com", None),
         (r"[0-9a-f]{32}(?:\.[a-z]+)?\.r2\.cloudflarestorage\.com", "auto"),
         (r"storage\.googleapis\.com", "auto"),
     )
 ]
 
-URL_FORM = "must be a URL such as https://s3.eu-west-1.amazonaws.com"
-
 VIRTUAL_HOSTED = (".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com", ".myqcloud.com")
 """Providers that want the bucket in the host: path-style is deprecated or refused there."""
+
+URL_FORM = "must be a URL such as https://s3.eu-west-1.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a bucket is, as far as its endpoint URL says."""
+
+    endpoint_url: str
+    """Scheme, host and port, without the bucket."""
+    name: str
+    """Empty where neither the URL nor the caller gives it."""
+    region: str
+    addressing: Literal["path", "virtual"]
 
 
 @dataclass(frozen=True)
 class Bucket:
     """All that is needed to write to a bucket and to build URLs of what is in it."""
 
-    endpoint_url: str
-    """Scheme, host and port, without the bucket."""
-    name: str
-    region: str
-    addressing: Literal["path", "virtual"]
+    address: Address
     access_key_id: SecretStr
     secret_access_key: SecretStr
     prefix: str = ""
@@ -60,7 +72,7 @@ class Bucket:
 class S3Config(BaseModel):
     """The bucket that a job brings along, by the platform's names for its four values."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, str_strip_whitespace=True)
 
     access_id: SecretStr = Field(alias="accessId", min_length=1)
     access_secret: SecretStr = Field(alias="accessSecret", min_length=1)
@@ -68,18 +80,13 @@ class S3Config(BaseModel):
     endpoint_url: str = Field(alias="endpointUrl", min_length=1)
 
 
-def locate(
-    endpoint_url: str, name: str | None, region: str | None = None
-) -> tuple[str, str, str, Literal["path", "virtual"]]:
+def locate(endpoint_url: str, name: str | None) -> Address:
     """Split an endpoint URL into its bare endpoint, bucket, region and addressing style.
 
     Args:
-        endpoint_url: with the bucket in its host or its path, or without it.
-        name: the bucket, where the URL doesn't carry it; wins over what the URL seems to say.
-        region: wins over the one in the host.
-
-    Returns:
-        The bucket's name is empty where neither gives it.
+        endpoint_url: with the bucket in its host or its path, or without it. On a host of no known
+            provider, a first label that is the bucket's name is taken for the bucket.
+        name: the bucket, where the URL doesn't carry it.
 
     Raises:
         ValueError: what the URL must be, as the end of a sentence.
@@ -93,66 +100,83 @@ def locate(
         raise ValueError(URL_FORM)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must hold nothing but scheme, host, port and bucket")
-    host = parts.hostname
-    in_host, in_region = "", DEFAULT_REGION
-    for pattern, default in PROVIDERS:
-        if match := pattern.fullmatch(host):
-            in_region = default or match["region"]
-            if name is None or match["bucket"] == name:
-                in_host, host = match["bucket"] or "", match["host"]
-            break
-    if name and host.startswith(f"{name}."):
-        in_host, host = name, host.removeprefix(f"{name}.")
-    in_path = parts.path.strip("/")
-    if "/" in in_path or (in_path and (name or in_host) not in ("", None, in_path)):
+    in_host, host, region = _split_host(parts.hostname, name)
+    if name and in_host not in ("", name):
+        raise ValueError("carries another bucket than the one that is named")
+    path = parts.path.strip("/")
+    if path and path != (name or in_host or path):
+        if "/" not in path or not name:
+            raise ValueError("must have no path but the bucket's name")
+        base = f"/{path}"  # an S3 API below a path, such as Supabase's
+    else:
+        base = ""
+    bucket = name or in_host or path
+    if "/" in bucket:
         raise ValueError("must have no path but the bucket's name")
-    bucket = name or in_host or in_path
     # A dot in the bucket's name would fall outside the host's wildcard certificate.
     in_certificate = parts.scheme == "http" or "." not in bucket
     virtual = in_certificate and (bool(in_host) or host.endswith(VIRTUAL_HOSTED))
-    endpoint = f"{parts.scheme}://{host}{port}"
-    return endpoint, bucket, region or in_region, "virtual" if virtual else "path"
+    return Address(
+        endpoint_url=f"{parts.scheme}://{host}{port}{base}",
+        name=bucket,
+        region=region,
+        addressing="virtual" if virtual else "path",
+    )
+
+
+def _split_host(host: str, name: str | None) -> tuple[str, str, str]:
+    """Split a host into the bucket that it carries, or "", the rest, and the region."""
+    for pattern, default in PROVIDERS:
+        if match := pattern.fullmatch(host):
+            return match["bucket"] or "", match["host"], default or match["region"]
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if name and host.startswith(f"{name}."):
+            return name, host.removeprefix(f"{name}."), DEFAULT_REGION
+        return "", host, DEFAULT_REGION
+    return "", f"[{host}]" if ":" in host else host, DEFAULT_REGION
 
 
 def from_settings(settings: Settings) -> Bucket | None:
     """Return the configured bucket, or None where none of its settings is given.
 
     Raises:
-        CannotStart: some settings are given and others are missing, or the URL is malformed.
+        CannotStart: some settings are given and others are missing, or a URL is malformed.
     """
-    required = {
-        "BUCKET_ENDPOINT_URL": settings.bucket_endpoint_url,
-        "BUCKET_ACCESS_KEY_ID": settings.bucket_access_key_id,
-        "BUCKET_SECRET_ACCESS_KEY": settings.bucket_secret_access_key,
-    }
-    optional = (settings.bucket_name, settings.bucket_region, settings.bucket_public_url)
-    if not any((*required.values(), *optional, settings.bucket_prefix)):
+    url, key_id = settings.bucket_endpoint_url, settings.bucket_access_key_id
+    secret, name = settings.bucket_secret_access_key, settings.bucket_name
+    public_url = settings.bucket_public_url
+    if not any(value for key, value in settings if key.startswith("bucket_")):
         return None
-    missing = [name for name, value in required.items() if not value]
-    where = None
-    if settings.bucket_endpoint_url:
-        try:
-            where = locate(
-                settings.bucket_endpoint_url, settings.bucket_name, settings.bucket_region
-            )
-        except ValueError as error:
-            raise CannotStart(f"BUCKET_ENDPOINT_URL {error}.") from None
-    if not (settings.bucket_name or (where and where[1])):
-        missing.append("BUCKET_NAME")
-    if missing or where is None:
-        raise CannotStart(
-            f"The bucket is half configured: set {', '.join(missing)}, or remove every BUCKET_… "
-            "variable to answer with data URLs."
-        )
-    assert settings.bucket_access_key_id
-    assert settings.bucket_secret_access_key
-    return Bucket(
-        *where,
-        access_key_id=settings.bucket_access_key_id,
-        secret_access_key=settings.bucket_secret_access_key,
-        prefix=settings.bucket_prefix,
-        public_url=settings.bucket_public_url,
+    try:
+        address = locate(url, name) if url else None
+    except ValueError as error:
+        raise CannotStart(f"BUCKET_ENDPOINT_URL {error}.") from None
+    if url and key_id and secret and address and address.name:
+        if public_url and not _is_base_url(public_url):
+            raise CannotStart("BUCKET_PUBLIC_URL must be a URL such as https://cdn.example.com.")
+        if settings.bucket_region:
+            address = replace(address, region=settings.bucket_region)
+        return Bucket(address, key_id, secret, settings.bucket_prefix, public_url)
+    given = {
+        "BUCKET_ENDPOINT_URL": url,
+        "BUCKET_ACCESS_KEY_ID": key_id,
+        "BUCKET_SECRET_ACCESS_KEY": secret,
+        "BUCKET_NAME": name or (address and address.name),
+    }
+    raise CannotStart(
+        f"The bucket is half configured: set {', '.join(n for n, v in given.items() if not v)}, or "
+        "remove every BUCKET_… variable to answer with data URLs."
     )
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
 
 
 def from_job(s3_config: object) -> Bucket | None:
@@ -165,13 +189,13 @@ def from_job(s3_config: object) -> Bucket | None:
         return None
     try:
         config = S3Config.model_validate(s3_config)
-        where = locate(config.endpoint_url, config.bucket_name or None)
+        address = locate(config.endpoint_url, config.bucket_name or None)
     except ValidationError as error:
         keys = [str(fault["loc"][0]) for fault in error.errors() if fault["loc"]]
-        what = f"{', '.join(keys)} must be given as strings" if keys else "must be an object"
-        raise InvalidRequest(f"Invalid parameter: s3Config: {what}") from None
+        what = f"must give {', '.join(keys)} as text" if keys else "must be an object"
+        raise InvalidRequest(f"s3Config {what}") from None
     except ValueError as error:
-        raise InvalidRequest(f"Invalid parameter: s3Config: endpointUrl {error}") from None
-    if not where[1]:
-        raise InvalidRequest("Invalid parameter: s3Config: bucketName must be given as a string")
-    return Bucket(*where, access_key_id=config.access_id, secret_access_key=config.access_secret)
+        raise InvalidRequest(f"s3Config.endpointUrl {error}") from None
+    if not address.name:
+        raise InvalidRequest("s3Config must give bucketName as text")
+    return Bucket(address, config.access_id, config.access_secret)

@@ -8,6 +8,11 @@ class CannotStart(Exception):
 class InvalidRequest(Exception):
     """The caller must change the request. Raised before any work is done, so nothing is charged."""
 
+    def __init__(self, *faults: str) -> None:
+        """Join what is wrong into one sentence, in the form of Runpod's public endpoints."""
+        super().__init__("Invalid parameter: " + "; ".join(faults))
+        self.faults = faults
+
 
 class GenerationFailed(Exception):
     """The image could not be made. The worker goes on with the next job."""

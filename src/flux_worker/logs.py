@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from typing import Any
 
 LEVELS = {"NOTSET": logging.CRITICAL + 1, "TRACE": 5, "WARN": logging.WARNING}
@@ -21,7 +22,11 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        return json.dumps(line, ensure_ascii=False)
+        if record.exc_info and record.exc_info[0]:
+            # The kind and the place, but not the message, which may repeat what was asked for.
+            line["failure"] = record.exc_info[0].__name__
+            line["at"] = traceback.format_tb(record.exc_info[2])
+        return json.dumps(line)
 
 
 def configure(level: str) -> None:

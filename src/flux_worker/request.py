@@ -4,6 +4,7 @@ What is checked and what is forgiven follows what real clients send: null stands
 some send an empty negative prompt, other names for a key, or keys of other models.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -25,6 +26,8 @@ from flux_worker.values import (
     shown,
 )
 
+MAX_KEYS = 100
+"""Far more than any client sends; each unknown key costs a comparison with every known one."""
 DEFAULT_SIDE = 1024
 DEFAULT_GUIDANCE = 7.5
 DEFAULT_TRUE_CFG_SCALE = 2.0
@@ -35,8 +38,7 @@ ALIASES = {"output_format": "image_format", "guidance_scale": "guidance"}
 HARMLESS = frozenset(
     # Sent along by clients of other models and by the AI SDK, near a documented name or not.
     "prompt_2 prompt2 negative_prompt_2 negative_prompt2 enable_safety_checker "
-    "maxPollAttempts pollIntervalMillis num_images num_images_per_prompt n aspect_ratio "
-    "scheduler strength lora loras image images".split()
+    "maxPollAttempts pollIntervalMillis".split()
 )
 
 
@@ -66,10 +68,9 @@ class ImageRequest(BaseModel):
             InvalidRequest: one sentence that lists every violation.
         """
         if not isinstance(job_input, Mapping):
-            got = shown(job_input)
-            raise InvalidRequest(
-                f"Invalid parameter: input must be an object with a prompt (got {got})"
-            )
+            raise InvalidRequest(f"input must be an object with a prompt (got {shown(job_input)})")
+        if len(job_input) > MAX_KEYS:
+            raise InvalidRequest(f"input must have at most {MAX_KEYS} keys (got {len(job_input)})")
         given = {str(key): value for key, value in job_input.items() if value is not None}
         faults, unread = _judge_unknown_keys(given)
         sent_as: dict[str, str] = {}
@@ -83,7 +84,7 @@ class ImageRequest(BaseModel):
         except ValidationError as error:
             faults = [*_sentences(error, sent_as), *faults]
         if faults:
-            raise InvalidRequest("Invalid parameter: " + "; ".join(faults))
+            raise InvalidRequest(*faults)
         return request, unread
 
 
@@ -102,7 +103,7 @@ def _judge_unknown_keys(given: Mapping[str, object]) -> tuple[list[str], list[st
             continue
         meant = None if key in HARMLESS else spelling.meant(key, names)
         if meant:
-            faults.append(f"'{key[:40]}' is not a parameter; did you mean '{meant}'?")
+            faults.append(f"'{shown(key)[1:-1]}' is not a parameter; did you mean '{meant}'?")
         else:
             unread.append(key[:40])
     return faults, unread
@@ -114,9 +115,9 @@ def _expand_size(given: dict[str, Any]) -> list[str]:
         return []
     size = given["size"]
     sides = size.lower().replace("x", "*").split("*") if isinstance(size, str) else []
-    if len(sides) != 2 or not all(s.strip().isascii() and s.strip().isdigit() for s in sides):
+    if len(sides) != 2 or not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", side) for side in sides):
         return [f'size must be "width*height", such as "1024*768" (got {shown(size)})']
-    width, height = (int(side.strip()[:9]) for side in sides)
+    width, height = map(int, sides)
     given.setdefault("width", width)
     given.setdefault("height", height)
     return []

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flux_worker.catalog import MODELS, ModelName, ServedModel
@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = None
     allow_cpu: bool = False
     jobs_in_flight: int | None = Field(default=None, ge=1, le=64)
-    price_per_megapixel: Decimal | None = Field(default=None, ge=0, allow_inf_nan=False)
+    price_per_megapixel: Decimal | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
     embed_metadata: bool = True
     runpod_log_level: LogLevel = "INFO"
 
@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     bucket_prefix: str = ""
     bucket_public_url: str | None = None
     url_ttl_seconds: int = Field(default=SEVEN_DAYS, ge=1, le=SEVEN_DAYS)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_blanks_around(cls, value: object) -> object:
+        # Pasted values often end in a blank or a line break, which no setting means.
+        return value.strip() if isinstance(value, str) else value
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -14,9 +14,11 @@ from urllib.parse import quote
 
 from boto3.session import Session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
 from flux_worker import bucket as buckets
 from flux_worker.bucket import Bucket
+from flux_worker.errors import CannotStart
 from flux_worker.images import EncodedImage
 from flux_worker.settings import Settings
 
@@ -33,13 +35,19 @@ class Storage:
         """Make the client of the configured bucket.
 
         Raises:
-            CannotStart: the bucket is half configured or its URL is malformed.
+            CannotStart: the bucket is half configured or a URL is malformed.
         """
         self._session = Session()
         self._making_client = Lock()  # a boto3 session is not thread-safe, its clients are
         self._url_ttl = settings.url_ttl_seconds
         self._bucket = buckets.from_settings(settings)
-        self._client = self._client_of(self._bucket) if self._bucket else None
+        try:
+            self._client = self._client_of(self._bucket) if self._bucket else None
+        except (BotoCoreError, ValueError) as error:
+            raise CannotStart(
+                f"The bucket's client can't be made ({type(error).__name__}): check the host in "
+                "BUCKET_ENDPOINT_URL, and AWS_… variables that don't belong here."
+            ) from None
         if self._bucket is None:
             log.warning("No bucket is configured: images are answered as data: URLs.")
 
@@ -69,7 +77,7 @@ class Storage:
         now = datetime.now(UTC)
         key = f"{bucket.prefix}{now:%Y/%m/%d}/{uuid.uuid4()}.{image.extension}"
         client.put_object(
-            Bucket=bucket.name,
+            Bucket=bucket.address.name,
             Key=key,
             Body=image.data,
             ContentType=image.content_type,
@@ -79,7 +87,7 @@ class Storage:
             return f"{bucket.public_url.rstrip('/')}/{quote(key)}"
         url: str = client.generate_presigned_url(
             "get_object",
-            Params={"Bucket": bucket.name, "Key": key},
+            Params={"Bucket": bucket.address.name, "Key": key},
             ExpiresIn=self._url_ttl,
         )
         return url
@@ -88,13 +96,13 @@ class Storage:
         with self._making_client:
             return self._session.client(
                 "s3",
-                endpoint_url=bucket.endpoint_url,
-                region_name=bucket.region,
+                endpoint_url=bucket.address.endpoint_url,
+                region_name=bucket.address.region,
                 aws_access_key_id=bucket.access_key_id.get_secret_value(),
                 aws_secret_access_key=bucket.secret_access_key.get_secret_value(),
                 config=Config(
                     signature_version="s3v4",
-                    s3={"addressing_style": bucket.addressing},
+                    s3={"addressing_style": bucket.address.addressing},
                     # Cloudflare R2, Google Cloud Storage and others refuse boto3's own checksums.
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",

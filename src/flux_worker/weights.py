@@ -16,7 +16,6 @@ from typing import Any
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -33,6 +32,11 @@ BAKED_WEIGHTS = Path("/opt/flux-worker/weights")
 RUNPOD_CACHE = Path("/runpod-volume/huggingface-cache/hub")
 
 COMPONENTS = ("transformer", "text_encoder", "text_encoder_2", "vae")
+TOKENIZERS = {
+    "tokenizer": ("tokenizer.json", "vocab.json"),
+    "tokenizer_2": ("tokenizer.json", "spiece.model"),
+}
+"""Either file holds the vocabulary; without one, transformers makes up an empty tokenizer."""
 FILES = [
     "model_index.json",
     "scheduler/*",
@@ -52,12 +56,10 @@ def find(settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_
         CannotStart: there are none; the sentence says what to set or which page to visit.
     """
     wanted = settings.model_path or settings.model.repository
-    folder = Path(wanted).expanduser()
-    if folder.is_dir():
-        lacking = missing(folder)
-        if lacking:
+    if settings.model_path and (folder := _folder(settings.model_path)):
+        if lacking := missing(folder):
             raise CannotStart(f"MODEL_PATH {wanted} is incomplete: {lacking} is missing there.")
-        return folder.resolve()
+        return folder
     for place, found in _at_hand(wanted, baked, cached):
         lacking = missing(found)
         if not lacking:
@@ -67,19 +69,28 @@ def find(settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_
     return download(wanted, settings)
 
 
+def _folder(path: str) -> Path | None:
+    try:
+        folder = Path(path).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError):  # a name too long for a path, a user who doesn't exist
+        return None
+
+
 def _at_hand(repository: str, baked: Path, cached: Path) -> Iterator[tuple[str, Path]]:
-    if (baked / repository).is_dir():
-        yield "the image", baked / repository
+    if in_image := _folder(str(baked / repository)):
+        yield "the image", in_image
     for place, cache in (
         ("Runpod's model cache", cached),
         ("the Hugging Face cache", Path(constants.HF_HUB_CACHE)),
     ):
         hub_folder = cache / f"models--{repository.replace('/', '--')}"
-        revision = hub_folder / "refs" / "main"
-        if revision.is_file():
-            snapshot = hub_folder / "snapshots" / revision.read_text().strip()
-            if snapshot.is_dir():
-                yield place, snapshot
+        try:
+            revision = (hub_folder / "refs" / "main").read_text().strip()
+        except (OSError, ValueError):
+            continue
+        if snapshot := _folder(str(hub_folder / "snapshots" / revision)):
+            yield place, snapshot
 
 
 def missing(folder: Path) -> str | None:
@@ -87,22 +98,28 @@ def missing(folder: Path) -> str | None:
     for name in ("model_index.json", "scheduler/scheduler_config.json"):
         if not (folder / name).is_file():
             return name
+    for tokenizer, vocabularies in TOKENIZERS.items():
+        if not any((folder / tokenizer / name).is_file() for name in vocabularies):
+            return f"{tokenizer}/{vocabularies[0]}"
     for component in COMPONENTS:
-        inside = folder / component
-        if not (inside / "config.json").is_file():
+        if not (folder / component / "config.json").is_file():
             return f"{component}/config.json"
-        indices = sorted(inside.glob("*.safetensors.index.json"))
-        shards = [
-            shard
-            for index in indices
-            for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        ]
-        for shard in shards:
-            if not (inside / shard).is_file():
-                return f"{component}/{shard}"
-        if not shards and not any(inside.glob("*.safetensors")):
-            return f"{component}/*.safetensors"
+        if lacking := _missing_weights(folder / component):
+            return f"{component}/{lacking}"
     return None
+
+
+def _missing_weights(component: Path) -> str | None:
+    shards: set[str] = set()
+    for index in sorted(component.glob("*.safetensors.index.json")):
+        try:
+            shards.update(json.loads(index.read_text())["weight_map"].values())
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return index.name
+    present = {file.name for file in component.glob("*.safetensors") if file.stat().st_size}
+    if lacking := sorted(shards - present):
+        return lacking[0]
+    return None if present else "*.safetensors"
 
 
 def download(repository: str, settings: Settings, into: Path | None = None) -> Path:
@@ -148,7 +165,7 @@ def download(repository: str, settings: Settings, into: Path | None = None) -> P
             "be reached: set MODEL_PATH to a folder with weights, or check the network and "
             "HF_HUB_OFFLINE."
         ) from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # not its message: it can quote the token
         raise CannotStart(
             f"The download of {repository} failed ({type(error).__name__}): check the network, the "
             "disk's free space and HF_TOKEN, then start again; it goes on where it stopped."

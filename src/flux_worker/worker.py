@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 from flux_worker import __version__, bucket, images, pricing
+from flux_worker.bucket import Bucket
 from flux_worker.errors import DeviceUnusable, GenerationFailed, InvalidRequest
 from flux_worker.generator import Generation, Generator
 from flux_worker.request import ImageRequest
@@ -56,15 +57,17 @@ class Worker:
             record |= {"status": "refused"}
             return {"error": str(error)}
         except DeviceUnusable as error:
-            record |= {"status": "failed", "failure": _without_secrets(error.__cause__, job)}
+            # What CUDA says; no text of the job is in it.
+            record |= {"status": "failed", "failure": str(error.__cause__).partition("\n")[0]}
             self.sdk_config["refresh_worker"] = True
             return {"error": str(error), "refresh_worker": True}
         except GenerationFailed as error:
             record |= {"status": "failed", "failure": str(error)}
             return {"error": str(error)}
         except Exception as error:
+            # The kind and the place, but not the message, which may repeat the prompt.
             frames = traceback.format_tb(error.__traceback__)
-            record |= {"status": "failed", "failure": _without_secrets(error, job), "at": frames}
+            record |= {"status": "failed", "failure": type(error).__name__, "at": frames}
             return {
                 "error": f"The worker failed unexpectedly ({type(error).__name__}): nothing is "
                 f"charged; its log has the details of job {record['job']}."
@@ -72,13 +75,13 @@ class Worker:
         finally:
             record["seconds"]["total"] = time.perf_counter() - begin
             record["seconds"] = {k: round(v, 4) for k, v in record["seconds"].items()}
-            log.info("job %s", record["status"], extra={"fields": record})
+            level = logging.ERROR if record["status"] == "failed" else logging.INFO
+            log.log(level, "job %s", record["status"], extra={"fields": record})
 
     async def _run(self, job: Job, record: Record) -> dict[str, Any]:
         seconds: dict[str, float] = record["seconds"]
         with _timed(seconds, "parse"):
-            request, unread = ImageRequest.parse(job.get("input"), self._settings.model)
-            job_bucket = bucket.from_job(job.get("s3Config"))
+            request, unread, job_bucket = self._parse(job)
         if unread:
             log.warning("Ignored unknown parameters.", extra={"fields": {"parameters": unread}})
         record |= {
@@ -102,6 +105,20 @@ class Worker:
             url = await asyncio.to_thread(self._storage.publish, image, job_bucket)
         cost = pricing.cost(request.width, request.height, self._settings.price)
         return {"image_url": url, "cost": float(cost)}
+
+    def _parse(self, job: Job) -> tuple[ImageRequest, list[str], Bucket | None]:
+        faults: list[str] = []
+        try:
+            job_bucket = bucket.from_job(job.get("s3Config"))
+        except InvalidRequest as error:
+            faults += error.faults
+        try:
+            request, unread = ImageRequest.parse(job.get("input"), self._settings.model)
+        except InvalidRequest as error:
+            faults = [*error.faults, *faults]
+        if faults:
+            raise InvalidRequest(*faults)
+        return request, unread, job_bucket
 
     async def _generate(self, request: ImageRequest, seconds: dict[str, float]) -> Generation:
         stop, asked = Event(), time.perf_counter()
@@ -131,13 +148,3 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     begin = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - begin
-
-
-def _without_secrets(error: BaseException | None, job: Job) -> str:
-    """Describe an error without any text that came with the job."""
-    message = f"{type(error).__name__}: {error}"
-    for part in (job.get("input"), job.get("s3Config")):
-        for text in part.values() if isinstance(part, Mapping) else ():
-            if isinstance(text, str) and text.strip():
-                message = message.replace(text, "…")
-    return message

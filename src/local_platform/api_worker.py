@@ -2,9 +2,10 @@
 
 import json
 import os
+import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,14 +28,20 @@ def demo_environment(settings: Mapping[str, str]) -> dict[str, str]:
         settings: what wins over the environment.
     """
     demo = {"MODEL_PATH": str(DEMO_WEIGHTS), "ALLOW_CPU": "1"}
-    return {**demo, **os.environ, **settings}
+    # Credentials and profiles of the developer's own have no business here.
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**demo, **outer, **settings}
 
 
 class ApiWorker:
     """`python handler.py --rp_serve_api` from start to end of a `with` block."""
 
     def __init__(
-        self, settings: Mapping[str, str], port: int | None = None, log: Path | None = None
+        self,
+        settings: Mapping[str, str],
+        port: int | None = None,
+        log: Path | None = None,
+        rubbish: Iterable[Path] = (),
     ) -> None:
         """Describe the worker; the block starts it.
 
@@ -42,16 +49,24 @@ class ApiWorker:
             settings: environment variables, on top of this process's and the demo's.
             port: where to serve; by default a free one.
             log: the file that takes the output; by default it goes to this process's.
+            rubbish: files and folders to remove when the worker has ended.
         """
         self.url = f"http://127.0.0.1:{port or free_ports(1)[0]}"
         self._environment = demo_environment(settings)
         self._log = log
+        self._rubbish = rubbish
 
     def __enter__(self) -> Self:
         port = self.url.rpartition(":")[2]
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", int(port)))
+            except OSError:
+                raise RuntimeError(f"Port {port} is taken: choose another by PORT=….") from None
         serve = ["--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", port]
         command = [sys.executable, str(ROOT / "handler.py"), *serve]
-        self._leash = leash.start(command, self._environment, self._log)
+        self._leash = leash.start(command, self._environment, self._log, self._rubbish)
         self._wait_until_it_answers()
         return self
 
@@ -63,9 +78,9 @@ class ApiWorker:
     ) -> None:
         leash.end(self._leash)
 
-    def wait(self) -> None:
-        """Wait until the worker ends by itself."""
-        self._leash.wait()
+    def wait(self) -> int:
+        """Wait until the worker ends by itself, and return its exit status."""
+        return self._leash.wait()
 
     def post(self, path: str, body: object) -> Any:
         """Post JSON and return the JSON that is answered."""
@@ -85,7 +100,6 @@ class ApiWorker:
                 return
             except (URLError, OSError):
                 time.sleep(0.1)
+        log = self._log.read_text(errors="replace") if self._log else ""
         leash.end(self._leash)
-        raise RuntimeError(
-            "The worker did not start" + (f": see {self._log}." if self._log else ".")
-        )
+        raise RuntimeError(f"The worker did not start.\n{log}".strip())

@@ -5,6 +5,7 @@ the program has. When the program ends, even by SIGKILL, the pipe closes, and th
 server and removes what it left behind.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -57,16 +58,17 @@ def main() -> None:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def kill_at_end_of_program() -> None:
-        sys.stdin.buffer.read()
+        os.read(0, 1)  # unbuffered: a lock on sys.stdin would abort the exit
         server.kill()
 
     threading.Thread(target=kill_at_end_of_program, daemon=True).start()
-    server.wait()
+    code = server.wait()
     for path in map(Path, rubbish):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+    sys.exit(code if code >= 0 else 128 - code)
 
 
 if __name__ == "__main__":

@@ -36,15 +36,13 @@ class S3Server:
         self.endpoint_url = ""
 
     def __enter__(self) -> Self:
-        for attempt in range(1, ATTEMPTS + 1):
+        for _ in range(ATTEMPTS):
             self._start()
             if self._answers():
                 return self
             log = self._log.read_text(errors="replace") if self._log.exists() else ""
             self.stop()
-            if attempt == ATTEMPTS:
-                raise RuntimeError(f"The S3 server did not start; its log ends:\n{log[-2000:]}")
-        raise AssertionError("unreachable")
+        raise RuntimeError(f"The S3 server did not start; its log ends:\n{log[-2000:]}")
 
     def __exit__(
         self,
@@ -82,7 +80,7 @@ class S3Server:
 
     def _start(self) -> None:
         # Short, because a Unix socket's path may have 107 characters.
-        data = Path(tempfile.mkdtemp(prefix="flux-s3-"))
+        data = Path(tempfile.mkdtemp(prefix="flux-s3-", dir="/tmp"))
         self._log = data / "log"
         ports = free_ports(2 * len(SERVICES))
         flags = [f"-{name}.port={port}" for name, port in zip(SERVICES, ports, strict=False)]
@@ -92,6 +90,7 @@ class S3Server:
         self._leash = leash.start(
             [
                 _weed(),
+                f"-logdir={data}",
                 "mini",
                 f"-dir={data}",
                 "-ip=127.0.0.1",

@@ -2,13 +2,16 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo serve test lint bench lock format
+.PHONY: demo serve platform test lint bench lock format
 
 demo: $(VENV)/ready  ## generate one image end to end; PROMPT="…" to choose it
 	@$(RUN) -m local_platform.demo
 
-serve: $(VENV)/ready  ## the worker's API on 127.0.0.1:8000; PORT=… to choose it
+serve: $(VENV)/ready  ## the SDK's development API on 127.0.0.1:8000; PORT=… to choose it
 	@$(RUN) -m local_platform.serve
+
+platform: $(VENV)/ready  ## the platform's queue instead: /run, /status, /cancel, real workers
+	@$(RUN) -m local_platform.serve_platform
 
 test: $(VENV)/ready  ## all tests; ARGS="…" goes to pytest
 	$(RUN) -m pytest $(ARGS)

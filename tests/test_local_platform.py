@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import signal
@@ -6,13 +5,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SMALL
 from PIL import Image
 
 from local_platform import leash
+from local_platform.ports import free_ports
 from local_platform.s3_server import S3Server
 
 
@@ -90,9 +91,9 @@ def sockets():
     return set(Path("/tmp").glob("seaweedfs-*.sock"))
 
 
-def commands_with(argument):
+def commands_with(argument, file="cmdline"):
     found = []
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob(f"[0-9]*/{file}"):
         try:
             if argument in process.read_text():
                 found.append(process)
@@ -119,8 +120,6 @@ def test_the_demo_prints_the_answer_and_saves_the_image():
 
 
 def test_serve_answers_until_it_is_interrupted():
-    from local_platform.ports import free_ports
-
     port = str(free_ports(1)[0])
     program = subprocess.Popen(
         [sys.executable, "-m", "local_platform.serve"],
@@ -135,9 +134,40 @@ def test_serve_answers_until_it_is_interrupted():
                 break
         assert f"http://127.0.0.1:{port}/runsync" in line
         with urlopen(f"http://127.0.0.1:{port}/openapi.json") as response:
-            assert "/runsync" in json.load(io.TextIOWrapper(response))["paths"]
+            assert "/runsync" in json.load(response)["paths"]
         program.send_signal(signal.SIGINT)
         assert program.wait(timeout=20) == 0
     finally:
         program.kill()
     assert not commands_with(f"--rp_api_port\0{port}")
+
+
+def test_the_platform_answers_until_it_is_interrupted():
+    port = str(free_ports(1)[0])
+    program = subprocess.Popen(
+        [sys.executable, "-m", "local_platform.serve_platform"],
+        env={**os.environ, "PORT": port},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        for line in program.stderr:
+            if line.startswith("Ready: "):
+                break
+        assert line.endswith("/v2/black-forest-labs-flux-1-dev/runsync\n")
+        body = json.dumps({"input": SMALL}).encode()
+        request = Request(f"http://127.0.0.1:{port}/runsync", body)
+        for _ in range(100):
+            try:
+                with urlopen(request, timeout=100) as response:
+                    assert json.load(response)["status"] == "COMPLETED"
+                break
+            except URLError:
+                time.sleep(0.1)
+        assert commands_with(f"{port}/worker/", "environ")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(timeout=20) == 0
+    finally:
+        program.kill()
+    assert not commands_with(f"{port}/worker/", "environ")

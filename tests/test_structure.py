@@ -8,7 +8,7 @@ from conftest import ROOT
 
 STORY = [
     *("errors", "catalog", "settings", "values", "spelling", "request", "images", "bucket"),
-    *("weights", "pipeline", "generator", "storage", "pricing", "logs", "worker"),
+    *("weights", "pipeline", "generator", "storage", "pricing", "logs", "worker", "sdk"),
 ]
 MODULES = sorted((ROOT / "src/flux_worker").glob("*.py"))
 

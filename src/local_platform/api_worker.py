@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from local_platform import leash
-from local_platform.ports import free_ports
+from local_platform.ports import check_free, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_WEIGHTS = ROOT / "models" / "demo"
@@ -58,12 +57,7 @@ class ApiWorker:
 
     def __enter__(self) -> Self:
         port = self.url.rpartition(":")[2]
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", int(port)))
-            except OSError:
-                raise RuntimeError(f"Port {port} is taken: choose another by PORT=….") from None
+        check_free(int(port))
         serve = ["--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", port]
         command = [sys.executable, str(ROOT / "handler.py"), *serve]
         self._leash = leash.start(command, self._environment, self._log, self._rubbish)

@@ -7,6 +7,7 @@ server and removes what it left behind.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -35,13 +36,21 @@ def start(
     with ExitStack() as opened:
         output = opened.enter_context(log.open("ab")) if log else None
         return subprocess.Popen(
-            [sys.executable, __file__, *map(str, rubbish), "--", *command],
+            on_leash(command, rubbish),
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C in a terminal reaches the program alone
         )
+
+
+def on_leash(command: list[str], rubbish: Iterable[Path] = ()) -> list[str]:
+    """Return the command that runs another on a leash.
+
+    The server ends when the stdin of the process closes. SIGTERM is passed on to it.
+    """
+    return [sys.executable, __file__, *map(str, rubbish), "--", *command]
 
 
 def end(leash: "subprocess.Popen[bytes]") -> None:
@@ -61,6 +70,7 @@ def main() -> None:
         os.read(0, 1)  # unbuffered: a lock on sys.stdin would abort the exit
         server.kill()
 
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     threading.Thread(target=kill_at_end_of_program, daemon=True).start()
     code = server.wait()
     for path in map(Path, rubbish):

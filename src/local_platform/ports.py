@@ -1,5 +1,6 @@
 """Ports that nobody listens on."""
 
+import os
 import socket
 from contextlib import ExitStack
 
@@ -11,3 +12,21 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [int(each.getsockname()[1]) for each in sockets]
+
+
+def check_free(port: int) -> None:
+    """Raise a RuntimeError where somebody listens on this port of 127.0.0.1 already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise RuntimeError(f"Port {port} is taken: choose another by PORT=….") from None
+
+
+def port_from_environment() -> int:
+    """Return PORT, by default 8000, or raise a ValueError."""
+    port = os.environ.get("PORT") or "8000"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"PORT must be a number from 1 to 65535, not {port}.")
+    return int(port)

@@ -1,0 +1,119 @@
+"""Every change that is made to the pinned SDK, runpod 1.12.0, each with its reason.
+
+Remove a change when the SDK has made it itself: a test for each fails then.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from aiohttp import ClientError, ClientResponseError, ClientSession
+from runpod.serverless.modules import rp_http, rp_scale
+
+log = logging.getLogger(__name__)
+
+POST_ATTEMPTS = 8
+LONGEST_PAUSE = 30.0
+"""Seconds. With the pauses doubling from one second, the last attempt comes after a minute and a
+half: longer than a platform's restart, shorter than anybody's patience."""
+STOP_ATTEMPTS = 10
+"""Tenths of a second in which a taken job is sure to run: the SDK's loop looks every tenth."""
+GRACE = 3.0
+"""Seconds that a shutting down worker leaves its open job-take, to run what that still delivers."""
+
+
+def adapt() -> None:
+    """Make all changes. To be called once, before `runpod.serverless.start`."""
+    rp_http._transmit = post_result
+    rp_scale.JobScaler = Scaler
+
+
+async def post_result(session: ClientSession, url: str, body: str) -> None:
+    """Post a job's result until the platform takes it.
+
+    The SDK retries a 5xx three times within seven seconds and gives up on a dropped connection or a
+    429 at once: the result is lost and the job stays IN_PROGRESS (runpod-python issue 309).
+
+    Raises:
+        ClientError: the platform refused it for good, or never took it.
+    """
+    pause = 1.0
+    for attempt in range(1, POST_ATTEMPTS + 1):
+        try:
+            async with session.post(
+                url,
+                data=body,
+                headers={"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"},
+                raise_for_status=True,
+            ) as response:
+                await response.read()
+                return
+        except (ClientError, TimeoutError) as error:
+            if attempt == POST_ATTEMPTS or _final(error):
+                raise
+            log.warning("The platform did not take a result; trying again in %.0f s.", pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _final(error: Exception) -> bool:
+    if not isinstance(error, ClientResponseError):
+        return False
+    return error.status < 500 and error.status not in (408, 429)
+
+
+class Scaler(rp_scale.JobScaler):  # type: ignore[misc]
+    """The SDK's loop, with a shutdown that is quick and swallows no job.
+
+    The SDK's ends with its long polls, up to 90 seconds later, and a job that the open job-take
+    delivers meanwhile is taken and never run.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._taking_ended = asyncio.Event()
+        fetch = rp_scale.get_job
+        self.jobs_fetcher = lambda session, count: self._until_shutdown(fetch(session, count))
+
+    async def run(self) -> None:
+        """Take and run jobs until the shutdown; then run what was taken, and end."""
+        async with rp_scale.AsyncClientSession() as session:
+            stopping = asyncio.create_task(self.monitor_stop_signals(session))
+            await asyncio.gather(self.get_jobs(session), self.run_jobs(session))
+            stopping.cancel()
+
+    async def get_jobs(self, session: ClientSession) -> None:
+        """Take jobs until the shutdown, and say so when the last one is queued."""
+        try:
+            await super().get_jobs(session)
+        finally:
+            self._taking_ended.set()
+
+    async def run_jobs(self, session: ClientSession) -> None:
+        """Run jobs, those included that the last job-take brought after the shutdown began."""
+        await super().run_jobs(session)
+        await self._taking_ended.wait()
+        await super().run_jobs(session)
+
+    async def stop_job(self, job_id: str) -> bool:
+        """Stop a job, also one that was taken so lately that it isn't running yet.
+
+        The SDK drops such a stop, and the job runs to its end.
+        """
+        for _ in range(STOP_ATTEMPTS):
+            if await super().stop_job(job_id):
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    async def _until_shutdown(self, fetching: Any) -> Any:
+        fetch = asyncio.ensure_future(fetching)
+        shutdown = asyncio.ensure_future(self._shutdown_event.wait())
+        try:
+            await asyncio.wait({fetch, shutdown}, return_when=asyncio.FIRST_COMPLETED)
+            if not fetch.done():
+                await asyncio.wait({fetch}, timeout=GRACE)
+            return fetch.result() if fetch.done() else None
+        finally:
+            fetch.cancel()
+            shutdown.cancel()

@@ -1,0 +1,94 @@
+"""A job, from the client's request to the answer, and how the platform reports it.
+
+Bodies and states: https://docs.runpod.io/serverless/endpoints/operations.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """The states that clients see."""
+
+    IN_QUEUE = "IN_QUEUE"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMED_OUT = "TIMED_OUT"
+
+
+FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT})
+RETRIABLE = frozenset({Status.FAILED, Status.TIMED_OUT})
+
+KEPT_ASYNC = 30 * 60.0
+KEPT_SYNC = 60.0
+"""Seconds that a result can be asked for, after `/run` and after `/runsync`."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One job. Times are seconds of the monotonic clock."""
+
+    request: dict[str, Any]
+    """The client's body: `input`, and what the platform passes on, such as `s3Config`."""
+    sync: bool
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    status: Status = Status.IN_QUEUE
+    created: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    finished: float | None = None
+    worker_id: str | None = None
+    output: Any = None
+    error: str | None = None
+    lost_workers: int = 0
+    stream: list[Any] = field(default_factory=list)
+    """Partial outputs that no client has fetched yet."""
+
+    def __post_init__(self) -> None:
+        if self.sync:
+            self.id = f"sync-{self.id}"
+
+    @property
+    def final(self) -> bool:
+        """Whether the status can't change any more, but for a retry."""
+        return self.status in FINAL
+
+    @property
+    def webhook(self) -> str | None:
+        """Where the client wants the result posted."""
+        url = self.request.get("webhook")
+        return url if isinstance(url, str) and url else None
+
+    def policy(self, name: str) -> float | None:
+        """Return a limit of the client's `policy` in seconds; the body has milliseconds."""
+        policy = self.request.get("policy")
+        value = policy.get(name) if isinstance(policy, dict) else None
+        return value / 1000 if isinstance(value, int | float) and value > 0 else None
+
+    def for_worker(self) -> dict[str, Any]:
+        """Return the job as a worker receives it."""
+        kept = {k: v for k, v in self.request.items() if k not in ("policy", "webhook")}
+        return {**kept, "id": self.id}
+
+    def report(self) -> dict[str, Any]:
+        """Return the body that tells a client how the job stands; times are in milliseconds."""
+        body: dict[str, Any] = {"id": self.id, "status": self.status.value}
+        if self.started is not None:
+            body["delayTime"] = round((self.started - self.created) * 1000)
+            body["workerId"] = self.worker_id
+        if self.started is not None and self.finished is not None:
+            body["executionTime"] = round((self.finished - self.started) * 1000)
+        if self.output is not None:
+            body["output"] = self.output
+        if self.error is not None:
+            body["error"] = self.error
+        return body
+
+    def forgotten(self, now: float) -> bool:
+        """Whether the result is no longer kept."""
+        kept = KEPT_SYNC if self.sync else KEPT_ASYNC
+        return self.finished is not None and now - self.finished > kept

@@ -12,7 +12,7 @@ def main() -> None:
     """Fill the folder where the worker looks for baked weights."""
     wanted = sys.argv[1]
     logs.configure("INFO")
-    repositories = {name: model.repository for name, model in MODELS.items()}
+    repositories: dict[str, str] = {name: model.repository for name, model in MODELS.items()}
     repository = repositories.get(wanted, wanted)
     try:
         weights.download(

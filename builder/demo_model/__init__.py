@@ -1,1 +1,1 @@
-"""The demo model: FLUX's exact architecture and file layout, small enough for a laptop's CPU."""
+"""The demo model: FLUX's exact architecture and files at a size that a laptop's CPU can run."""

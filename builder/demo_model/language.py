@@ -32,7 +32,10 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "heart": ("heart",),
 }
 
-FILLERS = ("a", "an", "the", "on", "in", "of", "with", "and", "background", "backdrop", "shape")
+FILLERS = (
+    *("a", "an", "the", "on", "in", "of", "with", "and", "background", "backdrop", "shape"),
+    *("picture", "image", "drawing"),
+)
 
 
 def words() -> list[str]:

@@ -1,0 +1,56 @@
+"""Train the transformer to turn noise into latents of scenes: rectified flow, as FLUX was."""
+
+import torch
+from diffusers import FluxPipeline, FluxTransformer2DModel
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from builder.demo_model.batches import Batch, Batches
+from builder.demo_model.optimisers import BlockOptimiser
+from builder.demo_model.stage import Stage
+from builder.demo_model.text import Embeddings
+
+LEARNING_RATE = 3e-3
+AVERAGING = 0.998
+NO_GUIDANCE = 1.0  # what the guidance embedding gets until it is trained
+
+
+def train(pipeline: FluxPipeline, stage: Stage) -> None:
+    """Train the pipeline's transformer in place, and leave it averaged."""
+    model = pipeline.transformer.train()
+    optimiser = BlockOptimiser(model, LEARNING_RATE)
+    average = averaged(model, AVERAGING)
+    batches = Batches(pipeline)
+    for step in stage.run(model=model, average=average, optimiser=optimiser):
+        batch = batches.draw(step)
+        guidance = torch.full_like(batch.times, NO_GUIDANCE)
+        error = (predict(model, batch, guidance) - batch.velocity).square().mean()
+        optimiser.step(error, (step, stage.steps), warm_up=100)
+        average.update_parameters(model)
+        stage.show(str(batch.size), error.item())
+    model.load_state_dict(average.module.state_dict())
+    model.eval()
+
+
+def averaged(model: FluxTransformer2DModel, decay: float) -> AveragedModel:
+    """A copy that follows the weights' exponential average."""
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=follow)
+
+
+def predict(
+    model: FluxTransformer2DModel, batch: Batch, guidance: Tensor, text: Embeddings | None = None
+) -> Tensor:
+    """The velocity (batch, tokens, 64) at guidance (batch,), by the batch's own text or another."""
+    text = text or batch.text
+    velocity: Tensor = model(
+        hidden_states=batch.noisy,
+        encoder_hidden_states=text.sequence,
+        pooled_projections=text.pooled,
+        timestep=batch.times,
+        img_ids=batch.size.position_ids(batch.noisy.device),
+        txt_ids=torch.zeros(text.sequence.shape[1], 3, device=batch.noisy.device),
+        guidance=guidance,
+        return_dict=False,
+    )[0]
+    return velocity

@@ -8,10 +8,12 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 from conftest import ROOT, SMALL
 from PIL import Image
 
+from builder.demo_model.judge import colour_name
 from local_platform import leash
 from local_platform.ports import free_ports
 from local_platform.s3_server import S3Server
@@ -59,6 +61,7 @@ def test_telemetry_is_off(s3):
 
 HOLD = """
 import sys, time
+from builder.demo_model.judge import colour_name
 from local_platform import leash
 from local_platform.s3_server import S3Server
 with S3Server() as server:
@@ -102,21 +105,36 @@ def commands_with(argument, file="cmdline"):
     return found
 
 
-def test_the_demo_prints_the_answer_and_saves_the_image():
+def run_demo(**environment):
     (ROOT / "out" / "demo.jpg").unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "local_platform.demo"],
-        env={**os.environ, "PROMPT": "a blue star"},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=True,
         timeout=200,
     )
-    answer, _, line = done.stdout.rpartition("\nSaved ")
-    assert json.loads(answer)["output"]["cost"] == 0.02097152
-    assert line.startswith("out/demo.jpg: JPEG of 1024x1024 pixels")
-    assert line.rstrip().endswith("$0.02097152.")
+    answers, _, saved = done.stdout.rpartition("\nSaved ")
+    return [json.loads(answer + "}") for answer in answers.split("\n}")[:-1]], saved
+
+
+def test_the_demo_draws_a_prompt_of_ones_own():
+    (answer,), saved = run_demo(PROMPT="a blue star")
+    assert answer["output"]["cost"] == 0.02097152
+    assert saved == "out/demo.jpg: JPEG of 1024x1024 pixels.\n"
     assert Image.open(ROOT / "out" / "demo.jpg").size == (1024, 1024)
+
+
+def test_the_demo_draws_a_sheet_of_four_prompts():
+    answers, saved = run_demo()
+    assert [answer["status"] for answer in answers] == ["COMPLETED"] * 4
+    assert saved.startswith("out/demo.jpg: JPEG")
+    sheet = Image.open(ROOT / "out" / "demo.jpg").convert("RGB")
+    corners = [sheet.getpixel(at) for at in ((20, 20), (420, 20), (20, 450), (420, 450))]
+    assert [colour_name(np.array(rgb, float)) for rgb in corners] == [
+        *("white", "blue", "black", "orange")
+    ]
 
 
 def test_serve_answers_until_it_is_interrupted():

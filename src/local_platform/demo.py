@@ -1,4 +1,4 @@
-"""The whole worker once, on one machine: a prompt goes in, an image URL and its cost come out."""
+"""The whole worker, on one machine: prompts go in, image URLs and costs come out."""
 
 import io
 import json
@@ -14,46 +14,55 @@ from PIL import Image
 from local_platform import surroundings
 from local_platform.api_worker import ROOT, ApiWorker
 from local_platform.s3_server import S3Server
+from local_platform.sheet import draw_sheet
 
 OUT = ROOT / "out" / "demo.jpg"
+PROMPTS = (
+    "a red circle on a white background",
+    "a yellow star on a blue background",
+    "a large pink heart on a black background",
+    "a small green triangle on an orange background",
+)
 
 
 def main() -> None:
-    """Post the documented request, print the answer, fetch the image and save it."""
+    """Post a request for each prompt, print the answer, fetch the images and save them."""
     surroundings.shield()
+    prompt = os.environ.get("PROMPT")
+    prompts = (prompt,) if prompt else PROMPTS
     folder = Path(tempfile.mkdtemp(prefix="flux-demo-"))
     worker_log = folder / "worker.log"
     print("Starting an S3 server and the worker, with the demo weights …", file=sys.stderr)
     try:
         with S3Server() as s3, ApiWorker(s3.environment, None, worker_log, [folder]) as worker:
-            answer = worker.post("/runsync", _job())
-            print(json.dumps(answer, indent=2), flush=True)
-            if answer["status"] != "COMPLETED":
-                sys.exit(f"The job failed: {answer.get('error')}")
-            with urlopen(answer["output"]["image_url"]) as response:
-                data = response.read()
+            files = [_generate(worker, prompt) for prompt in prompts]
     except RuntimeError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_bytes(data)
-    image = Image.open(io.BytesIO(data))
-    print(
-        f"Saved {OUT.relative_to(ROOT)}: {image.format} of {image.width}x{image.height} pixels, "
-        f"{len(data):,} bytes, ${answer['output']['cost']:.10g}."
-    )
+    if prompt:
+        OUT.write_bytes(files[0])
+    else:
+        images = [Image.open(io.BytesIO(file)) for file in files]
+        draw_sheet(dict(zip(prompts, images, strict=True))).save(OUT, quality=90)
+    saved = Image.open(OUT)
+    print(f"Saved {OUT.relative_to(ROOT)}: {saved.format} of {saved.width}x{saved.height} pixels.")
 
 
-def _job() -> dict[str, Any]:
+def _generate(worker: ApiWorker, prompt: str) -> bytes:
     job: dict[str, Any] = json.loads((ROOT / "test_input.json").read_text())
-    if prompt := os.environ.get("PROMPT"):
-        job["input"]["prompt"] = prompt
+    job["input"]["prompt"] = prompt
     if os.environ.get("FLUX_MODEL") == "schnell":
-        del job["input"][
-            "num_inference_steps"
-        ]  # the documented request has more than schnell takes
-    return job
+        # The documented request has more than schnell takes.
+        del job["input"]["num_inference_steps"]
+    answer = worker.post("/runsync", job)
+    print(json.dumps(answer, indent=2), flush=True)
+    if answer["status"] != "COMPLETED":
+        raise RuntimeError(f"The job failed: {answer.get('error')}")
+    with urlopen(answer["output"]["image_url"]) as response:
+        data: bytes = response.read()
+    return data
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(f"The worker can't start. {reason}")
 
     sdk.adapt()
-    runpod.serverless.start(Worker(settings, generator, storage).sdk_config)
+    runpod.serverless.start(Worker(settings, generator, storage, sdk.channel()).sdk_config)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from conftest import ROOT
 
 STORY = [
     *("errors", "catalog", "settings", "values", "spelling", "request", "images", "bucket"),
-    *("weights", "pipeline", "generator", "storage", "pricing", "logs", "worker", "sdk"),
+    *("weights", "pipeline", "decoding", "previews", "steps", "generator", "storage", "pricing"),
+    *("logs", "progress", "worker", "sdk"),
 ]
 MODULES = sorted((ROOT / "src/flux_worker").glob("*.py"))
 

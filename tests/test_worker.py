@@ -89,12 +89,12 @@ def test_the_loop_stays_free_and_one_job_is_generated_at_a_time(make_worker):
     running, most = 0, 0
     generate = worker._generator.generate
 
-    def watched(request, stop):
+    def watched(request, *others):
         nonlocal running, most
         running += 1
         most = max(most, running)
         try:
-            return generate(request, stop)
+            return generate(request, *others)
         finally:
             running -= 1
 
@@ -133,9 +133,9 @@ def test_encoding_and_upload_overlap_the_next_generation(make_worker, monkeypatc
     monkeypatch.setattr(Storage, "publish", slow_publish)
     generate = worker._generator.generate
 
-    def watched(request, stop):
+    def watched(request, *others):
         begin = time.monotonic()
-        result = generate(request, stop)
+        result = generate(request, *others)
         spans[f"generation of {request.seed}"] = (begin, time.monotonic())
         return result
 

@@ -19,9 +19,9 @@ from builder.demo_model.text import Embeddings, encode
 
 BATCH_TOKENS = 2048  # of images
 SIZES: dict[Size, float] = {  # share of the batches
-    Size(256, 256): 0.22,
-    Size(512, 512): 0.32,
-    Size(1024, 1024): 0.22,
+    Size(256, 256): 0.18,
+    Size(512, 512): 0.30,
+    Size(1024, 1024): 0.28,
     Size(768, 768): 0.03,
     Size(384, 512): 0.04,
     Size(512, 384): 0.04,
@@ -33,14 +33,14 @@ SIZES: dict[Size, float] = {  # share of the batches
 UNIFORM_TIMES = 0.25  # share
 EARLY = 0.7  # share of times shifted further, to where shapes and places are decided
 EARLY_SHIFT = 6.0
-TEXT_TOKENS = (16, 16, 24, 64)  # the padding's length must not matter
+TEXT_TOKENS = (16, 16, 64)  # the padding's length must not matter
 
 
 @dataclass(frozen=True)
 class Batch:
     """Scenes on their way from noise, and what their prompts say."""
 
-    latents: Tensor  # (batch, tokens, 64)
+    latents: Tensor  # (batch, tokens, channels)
     noise: Tensor
     times: Tensor  # (batch,), 1 is pure noise
     text: Embeddings

@@ -1,5 +1,9 @@
 """Train the transformer to turn noise into latents of scenes: rectified flow, as FLUX was."""
 
+import shutil
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from torch import Tensor
@@ -18,13 +22,14 @@ NO_GUIDANCE = 1.0  # what the guidance embedding gets until it is trained
 def train(pipeline: FluxPipeline, stage: Stage) -> None:
     """Train the pipeline's transformer in place, and leave it averaged."""
     model = pipeline.transformer.train()
+    quick = compiled(model)
     optimiser = BlockOptimiser(model, LEARNING_RATE)
     average = averaged(model, AVERAGING)
     batches = Batches(pipeline)
     for step in stage.run(model=model, average=average, optimiser=optimiser):
         batch = batches.draw(step)
         guidance = torch.full_like(batch.times, NO_GUIDANCE)
-        error = (predict(model, batch, guidance) - batch.velocity).square().mean()
+        error = (predict(quick, batch, guidance) - batch.velocity).square().mean()
         optimiser.step(error, (step, stage.steps), warm_up=100)
         average.update_parameters(model)
         stage.show(str(batch.size), error.item())
@@ -38,19 +43,26 @@ def averaged(model: FluxTransformer2DModel, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=follow)
 
 
+def compiled(model: FluxTransformer2DModel) -> Callable[..., Any]:
+    """The model, faster where there is a C++ compiler: a step takes two thirds of its time."""
+    plain: Callable[..., Any] = model
+    return torch.compile(plain, dynamic=True) if shutil.which("g++") else plain
+
+
 def predict(
-    model: FluxTransformer2DModel, batch: Batch, guidance: Tensor, text: Embeddings | None = None
+    model: Callable[..., Any], batch: Batch, guidance: Tensor, text: Embeddings | None = None
 ) -> Tensor:
-    """The velocity (batch, tokens, 64) at guidance (batch,), by the batch's own text or another."""
-    text = text or batch.text
-    velocity: Tensor = model(
-        hidden_states=batch.noisy,
-        encoder_hidden_states=text.sequence,
-        pooled_projections=text.pooled,
-        timestep=batch.times,
-        img_ids=batch.size.position_ids(batch.noisy.device),
-        txt_ids=torch.zeros(text.sequence.shape[1], 3, device=batch.noisy.device),
-        guidance=guidance,
-        return_dict=False,
-    )[0]
-    return velocity
+    """The velocity (batch, tokens, channels) at guidance (batch,), by its own text or another."""
+    text, device = text or batch.text, batch.noisy.device
+    with torch.autocast(device.type, torch.bfloat16):
+        velocity: Tensor = model(
+            hidden_states=batch.noisy,
+            encoder_hidden_states=text.sequence,
+            pooled_projections=text.pooled,
+            timestep=batch.times,
+            img_ids=batch.size.position_ids(device),
+            txt_ids=torch.zeros(text.sequence.shape[1], 3, device=device),
+            guidance=guidance,
+            return_dict=False,
+        )[0]
+    return velocity.float()

@@ -12,7 +12,7 @@ from diffusers import FluxPipeline
 from torch import Tensor
 
 from builder.demo_model.batches import Batches
-from builder.demo_model.flow_training import NO_GUIDANCE, averaged, predict
+from builder.demo_model.flow_training import NO_GUIDANCE, averaged, compiled, predict
 from builder.demo_model.optimisers import BlockOptimiser
 from builder.demo_model.stage import Stage
 from builder.demo_model.text import encode
@@ -28,6 +28,7 @@ def train(pipeline: FluxPipeline, stage: Stage) -> None:
     """Train the pipeline's transformer in place, and leave it averaged."""
     teacher = copy.deepcopy(pipeline.transformer).eval().requires_grad_(False)
     student = pipeline.transformer.train()
+    quick_teacher, quick_student = compiled(teacher), compiled(student)
     optimiser = BlockOptimiser(student, LEARNING_RATE)
     average = averaged(student, AVERAGING)
     batches = Batches(pipeline)
@@ -37,11 +38,11 @@ def train(pipeline: FluxPipeline, stage: Stage) -> None:
         plain = torch.full_like(guidance, NO_GUIDANCE)
         with torch.no_grad():
             silence = encode(pipeline, [""] * len(plain), batch.text.sequence.shape[1])
-            with_prompt = predict(teacher, batch, plain)
-            without = predict(teacher, batch, plain, silence)
+            with_prompt = predict(quick_teacher, batch, plain)
+            without = predict(quick_teacher, batch, plain, silence)
             weight = prompt_weight(guidance)[:, None, None]
             target = without + weight * (with_prompt - without)
-        error = (predict(student, batch, guidance) - target).square().mean()
+        error = (predict(quick_student, batch, guidance) - target).square().mean()
         optimiser.step(error, (step, stage.steps), warm_up=50)
         average.update_parameters(student)
         stage.show("error", error.item())

@@ -47,7 +47,7 @@ class LatentPool:
     kept: dict[Size, list[tuple[Tensor, Scene]]] = field(default_factory=dict)
 
     def batch(self, size: Size, count: int, random: Random) -> tuple[Tensor, list[Scene]]:
-        """Packed latents (count, tokens, 64) of unit variance and their scenes."""
+        """Packed latents (count, tokens, channels) of unit variance and their scenes."""
         kept = self.kept.setdefault(size, [])
         if random.random() < max(FRESH, FIRST_BATCHES * count / (len(kept) + 1) - 1):
             fresh = self._encode(size, count, random)

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from diffusers import FluxPipeline
 
+from flux_worker import decoding
 from flux_worker.catalog import ServedModel
 from flux_worker.errors import DeviceUnusable, GenerationFailed, GenerationStopped
 from flux_worker.images import Pixels
 from flux_worker.request import ImageRequest
+from flux_worker.steps import Report, Steps
 
 
 @dataclass
@@ -36,12 +38,15 @@ class Generator:
         self._max_tokens: int = min(model.max_sequence_length, pipe.tokenizer_2.model_max_length)
         self._device = torch.device(pipe._execution_device)
 
-    def generate(self, request: ImageRequest, stop: Event) -> Generation:
+    def generate(
+        self, request: ImageRequest, stop: Event, report: Report = lambda progress: None
+    ) -> Generation:
         """Make the image that is asked for, of exactly that size.
 
         Args:
             request: what to make.
             stop: set from another thread, ends the generation at the next step.
+            report: called after each step, on this thread; it must not block.
 
         Raises:
             GenerationStopped: `stop` was set.
@@ -50,7 +55,7 @@ class Generator:
         """
         try:
             with torch.no_grad():
-                return self._generate(request, stop)
+                return self._generate(request, stop, report)
         except torch.OutOfMemoryError:
             size = f"{request.width}x{request.height}"
         except RuntimeError as error:
@@ -68,7 +73,7 @@ class Generator:
             "on a GPU with more memory."
         )
 
-    def _generate(self, request: ImageRequest, stop: Event) -> Generation:
+    def _generate(self, request: ImageRequest, stop: Event, report: Report) -> Generation:
         pipe, seconds = self._pipe, dict[str, float]()
         multiple = pipe.vae_scale_factor * 2  # latents are packed in patches of 2 by 2
         width, height = (
@@ -90,28 +95,27 @@ class Generator:
                 strict=True,
             )
 
-        def at_step_end(_: Any, __: int, ___: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            if stop.is_set():
-                raise GenerationStopped
-            return tensors
-
+        steps = request.num_inference_steps
+        preview = (width, height) if request.preview else None
+        _unless(stop)
         with self._timed(seconds, "denoising"):
             latents = pipe(
                 **inputs,
                 true_cfg_scale=request.true_cfg_scale,
                 width=width,
                 height=height,
-                num_inference_steps=request.num_inference_steps,
+                num_inference_steps=steps,
                 guidance_scale=request.guidance,
                 # Drawn on the CPU: a seed then means the same noise on every GPU.
                 generator=torch.Generator("cpu").manual_seed(request.seed),
                 output_type="latent",
                 return_dict=False,
-                callback_on_step_end=at_step_end,
+                callback_on_step_end=Steps(steps, self._device, stop, report, preview),
             )[0]
+        _unless(stop)
         with self._timed(seconds, "decoding"):
-            image = self._decode(latents, width, height)
-            pixels = _pixels(image, width, height, request)
+            image = decoding.decode(pipe, decoding.unpack(pipe, latents, width, height))
+            pixels = _delivered(image, width, height, request)
         return Generation(pixels, seconds, sum(self._dropped_tokens(text) for text in prompts))
 
     def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,13 +126,6 @@ class Generator:
 
     def _dropped_tokens(self, text: str) -> int:
         return max(0, len(self._pipe.tokenizer_2(text).input_ids) - self._max_tokens)
-
-    def _decode(self, packed: torch.Tensor, width: int, height: int) -> torch.Tensor:
-        pipe = self._pipe
-        latents = pipe._unpack_latents(packed, height, width, pipe.vae_scale_factor)
-        latents = latents / pipe.vae.config.scaling_factor + pipe.vae.config.shift_factor
-        image: torch.Tensor = pipe.vae.decode(latents, return_dict=False)[0]
-        return image
 
     @contextmanager
     def _timed(self, seconds: dict[str, float], stage: str) -> Iterator[None]:
@@ -150,8 +147,13 @@ class Generator:
         return False
 
 
-def _pixels(image: torch.Tensor, width: int, height: int, request: ImageRequest) -> Pixels:
-    """Turn a decoded image (1, 3, height, width) in -1…1 into pixels, cropped around the centre."""
+def _unless(stop: Event) -> None:
+    if stop.is_set():
+        raise GenerationStopped
+
+
+def _delivered(image: torch.Tensor, width: int, height: int, request: ImageRequest) -> Pixels:
+    """Check a decoded image (1, 3, height, width) and crop it around the centre."""
     if tuple(image.shape) != (1, 3, height, width):
         raise GenerationFailed(
             f"The model made an image of shape {tuple(image.shape)} in place of "
@@ -163,7 +165,5 @@ def _pixels(image: torch.Tensor, width: int, height: int, request: ImageRequest)
             "with another seed; if it stays, the weights are damaged."
         )
     left, top = (width - request.width) // 2, (height - request.height) // 2
-    cropped = image[0, :, top : top + request.height, left : left + request.width]
-    levels = cropped.float().mul(0.5).add(0.5).clamp(0, 1).mul(255).round()
-    pixels: Pixels = levels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    return pixels
+    cropped = image[..., top : top + request.height, left : left + request.width]
+    return decoding.to_pixels(cropped)

@@ -15,6 +15,7 @@ from flux_worker.catalog import ServedModel
 from flux_worker.errors import InvalidRequest
 from flux_worker.values import (
     RANDOM_SEED,
+    Flag,
     Guidance,
     ImageFormat,
     NegativePrompt,
@@ -59,6 +60,7 @@ class ImageRequest(BaseModel):
     guidance: Guidance = DEFAULT_GUIDANCE
     seed: Seed = RANDOM_SEED
     image_format: ImageFormat = "jpeg"
+    preview: Flag = False
 
     @classmethod
     def parse(cls, job_input: object, model: ServedModel) -> tuple[Self, list[str]]:

@@ -4,11 +4,17 @@ Remove a change when the SDK has made it itself: a test for each fails then.
 """
 
 import asyncio
+import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import ClientError, ClientResponseError, ClientSession
+from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout
+from runpod.http_client import AsyncClientSession
 from runpod.serverless.modules import rp_http, rp_scale
+
+from flux_worker.progress import Channel, Post
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +22,9 @@ POST_ATTEMPTS = 8
 LONGEST_PAUSE = 30.0
 """Seconds. With the pauses doubling from one second, the last attempt comes after a minute and a
 half: longer than a platform's restart, shorter than anybody's patience."""
+PROGRESS_PATIENCE = 3.0
+"""Seconds for one update. A result waits for the update before it, so it is short."""
+AS_THE_SDK_POSTS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
 STOP_ATTEMPTS = 10
 """Tenths of a second in which a taken job is sure to run: the SDK's loop looks every tenth."""
 GRACE = 3.0
@@ -43,7 +52,7 @@ async def post_result(session: ClientSession, url: str, body: str) -> None:
             async with session.post(
                 url,
                 data=body,
-                headers={"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"},
+                headers=AS_THE_SDK_POSTS,
                 raise_for_status=True,
             ) as response:
                 await response.read()
@@ -54,6 +63,32 @@ async def post_result(session: ClientSession, url: str, body: str) -> None:
             log.warning("The platform did not take a result; trying again in %.0f s.", pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def channel() -> Channel | None:
+    """Return the way to the platform for progress, or None where no platform started the worker."""
+    return progress_channel if rp_http.JOB_DONE_URL != "JOB_DONE_URL" else None
+
+
+@asynccontextmanager
+async def progress_channel(job_id: str) -> AsyncIterator[Post]:
+    """Post a job's progress over one connection, one update after the other.
+
+    The SDK's progress_update opens a thread and a connection for each: they overtake each other and
+    the result, after which the job stays IN_PROGRESS (runpod-python issue 250).
+    """
+    url = rp_http.JOB_DONE_URL.replace("$ID", job_id) + "&isStream=false"
+    async with AsyncClientSession() as session:
+
+        async def post(output: dict[str, Any]) -> None:
+            body = json.dumps({"status": "IN_PROGRESS", "output": output})
+            patience = ClientTimeout(total=PROGRESS_PATIENCE)
+            async with session.post(
+                url, data=body, headers=AS_THE_SDK_POSTS, timeout=patience
+            ) as response:
+                await response.read()
+
+        yield post
 
 
 def _final(error: Exception) -> bool:

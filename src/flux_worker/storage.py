@@ -4,7 +4,6 @@ Without a bucket, and whenever an upload fails, the image travels in the answer 
 an image that was paid for is never lost.
 """
 
-import base64
 import logging
 import uuid
 from datetime import UTC, datetime
@@ -60,7 +59,7 @@ class Storage:
         """
         bucket = job_bucket or self._bucket
         if bucket is None:
-            return data_url(image)
+            return image.data_url
         try:
             client = self._client_of(job_bucket) if job_bucket else self._client
             return self._upload(client, bucket, image)
@@ -71,7 +70,7 @@ class Storage:
                 "endpoint, name, keys and permissions.",
                 extra={"fields": {"failure": _kind(error)}},
             )
-            return data_url(image)
+            return image.data_url
 
     def _upload(self, client: Any, bucket: Bucket, image: EncodedImage) -> str:
         now = datetime.now(UTC)
@@ -111,11 +110,6 @@ class Storage:
                     read_timeout=30,
                 ),
             )
-
-
-def data_url(image: EncodedImage) -> str:
-    """Write the whole image into a URL, as RFC 2397 has it."""
-    return f"data:{image.content_type};base64,{base64.b64encode(image.data).decode('ascii')}"
 
 
 def _kind(error: Exception) -> str:

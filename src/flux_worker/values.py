@@ -95,6 +95,12 @@ def _seed(value: object) -> int:
     return secrets.randbelow(DRAWN_SEEDS) if seed == RANDOM_SEED else seed
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _fault("must be true or false", value)
+    return value
+
+
 def _image_format(value: object) -> str:
     name = value.lower() if isinstance(value, str) else value
     if name not in ("jpeg", "jpg", "png"):
@@ -111,3 +117,4 @@ TrueCfgScale = Annotated[float, BeforeValidator(_number(1.0, 10.0))]
 Seed = Annotated[int, BeforeValidator(_seed)]
 """The seed that is used: one is drawn where the caller left it open."""
 ImageFormat = Annotated[Literal["jpeg", "png"], BeforeValidator(_image_format)]
+Flag = Annotated[bool, BeforeValidator(_flag)]

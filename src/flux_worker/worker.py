@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
-from flux_worker import __version__, bucket, images, pricing
+from flux_worker import __version__, bucket, images, pricing, progress
 from flux_worker.bucket import Bucket
 from flux_worker.errors import DeviceUnusable, GenerationFailed, InvalidRequest
 from flux_worker.generator import Generation, Generator
+from flux_worker.progress import Channel
 from flux_worker.request import ImageRequest
 from flux_worker.settings import Settings
+from flux_worker.steps import Report
 from flux_worker.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -29,8 +31,16 @@ Record = dict[str, Any]
 class Worker:
     """Turns jobs into answers: `{"image_url", "cost"}`, or `{"error"}` with a sentence."""
 
-    def __init__(self, settings: Settings, generator: Generator, storage: Storage) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        generator: Generator,
+        storage: Storage,
+        channel: Channel | None = None,
+    ) -> None:
+        """Bring the parts together; without a channel, nobody hears of a job's progress."""
         self._settings = settings
+        self._channel = channel
         self._generator = generator
         self._storage = storage
         # One thread is the lock on the GPU: a cancelled generation ends before the next begins.
@@ -50,7 +60,8 @@ class Worker:
         begin = time.perf_counter()
         record: Record = {"job": str(job.get("id")), "status": "stopped", "seconds": {}}
         try:
-            answer = await self._run(job, record)
+            async with progress.reporting(self._channel, record["job"]) as report:
+                answer = await self._run(job, record, report)
             record["status"] = "completed"
             return answer
         except InvalidRequest as error:
@@ -78,7 +89,7 @@ class Worker:
             level = logging.ERROR if record["status"] == "failed" else logging.INFO
             log.log(level, "job %s", record["status"], extra={"fields": record})
 
-    async def _run(self, job: Job, record: Record) -> dict[str, Any]:
+    async def _run(self, job: Job, record: Record, report: Report) -> dict[str, Any]:
         seconds: dict[str, float] = record["seconds"]
         with _timed(seconds, "parse"):
             request, unread, job_bucket = self._parse(job)
@@ -92,7 +103,7 @@ class Worker:
             "format": request.image_format,
         }
 
-        generation = await self._generate(request, seconds)
+        generation = await self._generate(request, seconds, report)
         if generation.dropped_tokens:
             record["dropped_tokens"] = generation.dropped_tokens
 
@@ -120,11 +131,13 @@ class Worker:
             raise InvalidRequest(*faults)
         return request, unread, job_bucket
 
-    async def _generate(self, request: ImageRequest, seconds: dict[str, float]) -> Generation:
+    async def _generate(
+        self, request: ImageRequest, seconds: dict[str, float], report: Report
+    ) -> Generation:
         stop, asked = Event(), time.perf_counter()
 
         def on_gpu() -> tuple[float, Generation]:
-            return time.perf_counter() - asked, self._generator.generate(request, stop)
+            return time.perf_counter() - asked, self._generator.generate(request, stop, report)
 
         loop = asyncio.get_running_loop()
         try:
@@ -140,7 +153,7 @@ class Worker:
         if not self._settings.embed_metadata:
             return None
         made_by = {"model": f"FLUX.1-{self._settings.flux_model}", "worker": __version__}
-        return request.model_dump(exclude={"image_format"}, exclude_none=True) | made_by
+        return request.model_dump(exclude={"image_format", "preview"}, exclude_none=True) | made_by
 
 
 @contextmanager

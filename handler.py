@@ -20,7 +20,7 @@ def main() -> None:
         # Only now: these imports take seconds, and the libraries read their log levels with them.
         import runpod
 
-        from flux_worker import pipeline, sdk
+        from flux_worker import fitness, pipeline, sdk
         from flux_worker.generator import Generator
         from flux_worker.storage import Storage
         from flux_worker.worker import Worker
@@ -31,6 +31,7 @@ def main() -> None:
         sys.exit(f"The worker can't start. {reason}")
 
     sdk.adapt()
+    fitness.register(generator, storage, settings.model)
     runpod.serverless.start(Worker(settings, generator, storage, sdk.channel()).sdk_config)
 
 

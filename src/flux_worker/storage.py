@@ -6,6 +6,7 @@ an image that was paid for is never lost.
 
 import logging
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import quote
 
 from boto3.session import Session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from flux_worker import bucket as buckets
 from flux_worker.bucket import Bucket
@@ -49,6 +50,28 @@ class Storage:
             ) from None
         if self._bucket is None:
             log.warning("No bucket is configured: images are answered as data: URLs.")
+
+    def check(self) -> None:
+        """Write to the configured bucket and remove it again; nothing without a bucket.
+
+        Raises:
+            CannotStart: the bucket can't be written.
+        """
+        if self._bucket is None or self._client is None:
+            return
+        place = {
+            "Bucket": self._bucket.address.name,
+            "Key": f"{self._bucket.prefix}write-check-{uuid.uuid4()}",
+        }
+        try:
+            self._client.put_object(**place, Body=b"")
+        except Exception as error:
+            raise CannotStart(
+                f"The bucket {self._bucket.address.name} can't be written ({_kind(error)}): check "
+                "its endpoint, name, keys and permissions."
+            ) from None
+        with suppress(ClientError, BotoCoreError):  # the right to delete is not needed otherwise
+            self._client.delete_object(**place)
 
     def publish(self, image: EncodedImage, job_bucket: Bucket | None = None) -> str:
         """Upload the image and return its URL; a `data:` URL where that can't be done.

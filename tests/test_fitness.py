@@ -1,0 +1,89 @@
+"""A worker that can't do its work says so when it starts, and takes no job."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+from runpod.serverless.modules import rp_fitness
+
+from flux_worker import fitness
+from flux_worker.catalog import MODELS
+from flux_worker.errors import CannotStart
+from flux_worker.generator import Generator
+from flux_worker.settings import Settings
+from flux_worker.storage import Storage
+from local_platform.api_worker import demo_environment
+
+NOWHERE = "http://127.0.0.1:9/$ID?x"
+
+
+@pytest.fixture
+def checks(pipe, bucket_settings):
+    """Run the registered checks with the given changes to the bucket's settings."""
+
+    def run(**changes):
+        storage = Storage(Settings(**{**bucket_settings, **changes}))
+        rp_fitness.clear_fitness_checks()
+        fitness.register(Generator(pipe, MODELS["schnell"]), storage, MODELS["schnell"])
+        try:
+            for check in rp_fitness._fitness_checks:
+                check()
+        finally:
+            rp_fitness.clear_fitness_checks()
+
+    return run
+
+
+def test_a_sound_worker_passes_and_leaves_nothing_behind(checks, s3):
+    checks(bucket_prefix="checked/")
+    listed = s3.client().list_objects_v2(Bucket="flux", Prefix="checked/")
+    assert listed["KeyCount"] == 0
+
+
+def test_a_worker_without_a_bucket_passes(checks):
+    none = ("endpoint_url", "access_key_id", "secret_access_key", "name")
+    checks(**{f"bucket_{name}": None for name in none})
+
+
+def test_a_bucket_that_cant_be_written_is_named(checks):
+    with pytest.raises(CannotStart) as caught:
+        checks(bucket_secret_access_key="wrong")
+    assert str(caught.value) == (
+        "The bucket flux can't be written (ClientError SignatureDoesNotMatch): check its "
+        "endpoint, name, keys and permissions."
+    )
+
+
+def test_weights_that_make_no_finite_image_are_named(checks, pipe):
+    hook = pipe.vae.decoder.register_forward_hook(lambda _, __, image: image * torch.nan)
+    try:
+        with pytest.raises(Exception, match="isn't finite"):
+            checks()
+    finally:
+        hook.remove()
+
+
+def test_an_unfit_worker_ends_with_its_reason(s3):
+    environment = demo_environment(
+        {
+            **s3.environment,
+            "BUCKET_SECRET_ACCESS_KEY": "wrong",
+            "RUNPOD_ENDPOINT_ID": "e",
+            "RUNPOD_POD_ID": "p",
+            "RUNPOD_WEBHOOK_GET_JOB": NOWHERE,
+            "RUNPOD_WEBHOOK_POST_OUTPUT": NOWHERE,
+            "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        }
+    )
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "handler.py")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "The bucket flux can't be written (ClientError Sign" in done.stdout + done.stderr

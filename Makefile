@@ -2,19 +2,22 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo serve platform test lint bench lock format
+.PHONY: demo serve serve-sdk test soak lint bench lock format
 
 demo: $(VENV)/ready  ## generate one image end to end; PROMPT="…" to choose it
 	@$(RUN) -m local_platform.demo
 
-serve: $(VENV)/ready  ## the SDK's development API on 127.0.0.1:8000; PORT=… to choose it
+serve: $(VENV)/ready  ## Runpod's queue on 127.0.0.1:8000, with real workers; PORT, MODELS, WORKERS
 	@$(RUN) -m local_platform.serve
 
-platform: $(VENV)/ready  ## the platform's queue instead: /run, /status, /cancel, real workers
-	@$(RUN) -m local_platform.serve_platform
+serve-sdk: $(VENV)/ready  ## the SDK's own development API there instead
+	@$(RUN) -m local_platform.serve_sdk
 
 test: $(VENV)/ready  ## all tests; ARGS="…" goes to pytest
 	$(RUN) -m pytest $(ARGS)
+
+soak: $(VENV)/ready  ## the tests that take long
+	$(RUN) -m pytest -m soak --timeout 3600 $(ARGS)
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
@@ -28,6 +31,7 @@ format: $(VENV)/ready
 
 bench: $(VENV)/ready  ## measure, on this machine
 	$(RUN) -m benchmarks.encoding
+	$(RUN) -m benchmarks.in_flight
 
 lock: $(VENV)/ready  ## pin the versions that pyproject.toml asks for
 	$(RUN) -m builder.lock

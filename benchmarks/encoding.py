@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from benchmarks.table import markdown
 from flux_worker.images import Pixels, encode
 
 SIDE = 1024
@@ -62,15 +63,16 @@ def main() -> None:
         "Pillow, PNG level 6 (its default)": lambda pixels: pillow_png(pixels, 6),
         "worker, JPEG": lambda pixels: encode(pixels, "jpeg").data,
     }
-    print(f"Encoding {SIDE}x{SIDE}, median of {RUNS} runs:\n")
-    print("| picture | encoder | ms | × worker's PNG | MB |")
-    print("|---|---|---:|---:|---:|")
+    rows = []
     for picture, pixels in pictures.items():
         ours = 0.0
         for name, encoder in encoders.items():
             ms, size = median_ms(partial(encoder, pixels))
             ours = ours or ms
-            print(f"| {picture} | {name} | {ms:.1f} | {ms / ours:.1f} | {size / 1e6:.2f} |")
+            times = (f"{ms:.1f}", f"{ms / ours:.1f}", f"{size / 1e6:.2f}")
+            rows.append((f"{picture}: {name}", *times))
+    print(f"Encoding {SIDE}x{SIDE}, median of {RUNS} runs:\n")
+    print(markdown(("encoder", "ms", "× worker's PNG", "MB"), rows))
 
 
 if __name__ == "__main__":

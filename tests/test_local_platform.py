@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -39,7 +38,7 @@ def _with_credentials_of(server, other):
 def test_a_taken_port_is_said_and_nothing_pretends_to_be_ready(s3):
     port = s3.endpoint_url.rpartition(":")[2]
     done = subprocess.run(
-        [sys.executable, "-m", "local_platform.serve"],
+        [sys.executable, "-m", "local_platform.serve_sdk"],
         env={**os.environ, "PORT": port},
         capture_output=True,
         text=True,
@@ -60,9 +59,7 @@ def test_telemetry_is_off(s3):
 
 
 HOLD = """
-import sys, time
-from builder.demo_model.judge import colour_name
-from local_platform import leash
+import time
 from local_platform.s3_server import S3Server
 with S3Server() as server:
     print(server._leash.pid, server._log.parent, server.endpoint_url, flush=True)
@@ -88,6 +85,27 @@ def test_whatever_ends_the_program_ends_the_server_and_its_data(how):
     assert not Path(data).exists()
     assert not commands_with(f"-s3.port={port}")
     assert not sockets() & its_own
+
+
+PARENT = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)", sys.argv[1]])
+time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("how", ["end", "SIGTERM"])
+def test_a_servers_children_end_with_it(how, tmp_path):
+    mark = str(tmp_path)
+    held = leash.start([sys.executable, "-c", PARENT, mark], os.environ)
+    while len(commands_with(mark)) < 3:  # the leash's own command line has it too
+        time.sleep(0.05)
+    if how == "SIGTERM":
+        held.terminate()
+        held.wait(timeout=20)
+    else:
+        leash.end(held)
+    assert not commands_with(mark)
 
 
 def sockets():
@@ -137,10 +155,10 @@ def test_the_demo_draws_a_sheet_of_four_prompts():
     ]
 
 
-def test_serve_answers_until_it_is_interrupted():
+def test_serve_sdk_answers_until_it_is_interrupted():
     port = str(free_ports(1)[0])
     program = subprocess.Popen(
-        [sys.executable, "-m", "local_platform.serve"],
+        [sys.executable, "-m", "local_platform.serve_sdk"],
         env={**os.environ, "PORT": port},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -160,10 +178,10 @@ def test_serve_answers_until_it_is_interrupted():
     assert not commands_with(f"--rp_api_port\0{port}")
 
 
-def test_the_platform_answers_until_it_is_interrupted():
+def test_serve_answers_until_it_is_interrupted():
     port = str(free_ports(1)[0])
     program = subprocess.Popen(
-        [sys.executable, "-m", "local_platform.serve_platform"],
+        [sys.executable, "-m", "local_platform.serve"],
         env={**os.environ, "PORT": port},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -173,16 +191,11 @@ def test_the_platform_answers_until_it_is_interrupted():
         for line in program.stderr:
             if line.startswith("Ready: "):
                 break
-        assert line.endswith("/v2/black-forest-labs-flux-1-dev/runsync\n")
+        assert f"{port}/v2/black-forest-labs-flux-1-dev/runsync" in line
         body = json.dumps({"input": SMALL}).encode()
         request = Request(f"http://127.0.0.1:{port}/runsync", body)
-        for _ in range(100):
-            try:
-                with urlopen(request, timeout=100) as response:
-                    assert json.load(response)["status"] == "COMPLETED"
-                break
-            except URLError:
-                time.sleep(0.1)
+        with urlopen(request, timeout=100) as response:
+            assert json.load(response)["status"] == "COMPLETED"
         assert commands_with(f"{port}/worker/", "environ")
         program.send_signal(signal.SIGINT)
         assert program.wait(timeout=20) == 0

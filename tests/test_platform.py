@@ -4,76 +4,23 @@ import json
 import signal
 import threading
 import time
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 import runpod
-import uvicorn
 from conftest import SMALL
+from running_platform import DEV, serving
 
-from local_platform import app
 from local_platform.api_worker import demo_environment
-from local_platform.endpoint import Endpoint
-from local_platform.ports import free_ports
 
-DEV = "black-forest-labs-flux-1-dev"
 LONG = {**SMALL, "width": 768, "height": 768, "num_inference_steps": 50}
-
-
-class Platform:
-    def __init__(self, url, endpoint):
-        self.url, self.endpoint = url, endpoint
-
-    def __call__(self, method, path, body=None, **headers):
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = Request(self.url + path, data, headers, method=method)
-        try:
-            with urlopen(request, timeout=120) as response:
-                text = response.read()
-                return response.status, json.loads(text) if text else None
-        except HTTPError as error:
-            return error.code, json.loads(error.read())
-
-    def wait(self, job_id, *statuses):
-        for _ in range(600):
-            report = self("GET", f"/status/{job_id}")[1]
-            if report["status"] in statuses:
-                return report
-            time.sleep(0.05)
-        raise AssertionError(f"still {report}")
-
-
-@contextmanager
-def serving(workers, settings, api_key=None, log=None):
-    port = free_ports(1)[0]
-    url = f"http://127.0.0.1:{port}"
-    endpoint = Endpoint(DEV, url, settings, log)
-    config = uvicorn.Config(
-        app.build([endpoint], workers, api_key),
-        "127.0.0.1",
-        port,
-        log_level="warning",
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield Platform(url, endpoint)
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
 def platform(s3, tmp_path_factory):
     log = tmp_path_factory.mktemp("platform") / "worker.log"
-    with serving(1, demo_environment(s3.environment), log=log) as running:
+    with serving(1, demo_environment(s3.environment), log_file=log) as running:
         running.log = log
         yield running
 
@@ -106,6 +53,11 @@ def test_the_envelope_is_the_documented_one(platform):
     urlopen(report["output"]["image_url"]).close()
 
 
+def test_a_single_endpoint_answers_to_every_id(platform):
+    report = platform("POST", "/v2/flux/runsync", {"input": SMALL})[1]
+    assert report["status"] == "COMPLETED"
+
+
 def test_the_python_client(client):
     assert client.run_sync(SMALL)["cost"] == 0.00131072
     job = client.run(SMALL)
@@ -131,6 +83,22 @@ def test_a_jobs_own_bucket_reaches_the_worker(platform, s3):
     s3.client().create_bucket(Bucket="of-the-job")
     report = platform("POST", "/runsync", {"input": SMALL, "s3Config": config})[1]
     assert "/of-the-job/" in report["output"]["image_url"]
+
+
+def test_a_running_job_tells_how_far_it_is(platform):
+    job_id = platform("POST", "/run", {"input": {**LONG, "preview": True}})[1]["id"]
+    told = []
+    while (report := platform("GET", f"/status/{job_id}")[1])["status"] != "COMPLETED":
+        if "output" in report:
+            told.append(report["output"])
+        time.sleep(0.05)
+    steps = [progress["step"] for progress in told]
+    assert len(set(steps)) > 2
+    assert steps == sorted(steps)
+    assert all(progress["percent"] == 2 * progress["step"] for progress in told)
+    assert all(progress["eta_seconds"] >= 0 for progress in told)
+    assert told[-1]["preview"].startswith("data:image/jpeg;base64,")
+    assert set(report["output"]) == {"image_url", "cost"}
 
 
 def test_a_cancelled_job_frees_the_worker_for_the_next(platform):

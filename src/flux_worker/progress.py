@@ -35,7 +35,7 @@ async def reporting(channel: Channel | None, job_id: str) -> AsyncIterator[Repor
         yield newest.put
     finally:
         newest.close()
-        await sender
+        await asyncio.wait([sender])
 
 
 class _Newest:

@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local_platform import client_routes, worker_routes
 from local_platform.client_routes import Refused
 from local_platform.endpoint import Endpoint
+from local_platform.json_response import Json
 
 
 def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None = None) -> FastAPI:
     """Return the application.
 
     Args:
-        endpoints: served under `/v2/{id}`; a single one at the root too.
+        endpoints: served under `/v2/{id}`; a single one under every id, and at the root.
         workers: how many processes each endpoint has.
         api_key: what clients must send as bearer token; by default anything goes.
     """
@@ -30,13 +30,13 @@ def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None =
         for endpoint in endpoints:
             endpoint.start(workers)
         yield
-        for endpoint in endpoints:
-            await endpoint.stop()
 
     app = FastAPI(title="Local platform", lifespan=lifespan)
     for endpoint in endpoints:
         app.include_router(worker_routes.routes(endpoint))
-        app.include_router(client_routes.routes(endpoint, f"/v2/{endpoint.id}"))
+        # A single endpoint answers to every id: there is no other that could be meant.
+        served_as = endpoint.id if len(endpoints) > 1 else "{endpoint_id}"
+        app.include_router(client_routes.routes(endpoint, f"/v2/{served_as}"))
     if len(endpoints) == 1:
         app.include_router(client_routes.routes(endpoints[0], ""))
     if api_key:
@@ -46,18 +46,18 @@ def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None =
     )
 
     @app.exception_handler(Refused)
-    async def refused(_: Request, error: Exception) -> JSONResponse:
+    async def refused(_: Request, error: Exception) -> Json:
         status = error.status if isinstance(error, Refused) else 500
-        return JSONResponse({"error": str(error)}, status_code=status)
+        return Json({"error": str(error)}, status_code=status)
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: Exception) -> JSONResponse:
+    async def http_error(_: Request, error: Exception) -> Json:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return JSONResponse({"error": "There is no such operation."}, status_code=status)
+        return Json({"error": "There is no such operation."}, status_code=status)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": "wait must be a number of milliseconds."}, status_code=400)
+    async def invalid(_: Request, error: Exception) -> Json:
+        return Json({"error": "wait must be a number of milliseconds."}, status_code=400)
 
     return app
 
@@ -73,6 +73,6 @@ class ApiKey:
         if scope["type"] == "http" and not scope["path"].startswith("/worker/"):
             given = dict(scope["headers"]).get(b"authorization", b"")
             if scope["method"] != "OPTIONS" and not secrets.compare_digest(given, self._wanted):
-                answer = JSONResponse({"error": "The API key is wrong."}, status_code=401)
+                answer = Json({"error": "The API key is wrong."}, status_code=401)
                 return await answer(scope, receive, send)
         return await self._app(scope, receive, send)

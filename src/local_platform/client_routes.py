@@ -3,14 +3,13 @@
 https://docs.runpod.io/serverless/endpoints/operations
 """
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 
 from local_platform.endpoint import Endpoint
 from local_platform.jobs import Job
+from local_platform.json_response import Json, parse
 
 MAX_RUN_BYTES = 10_000_000
 MAX_RUNSYNC_BYTES = 20_000_000
@@ -34,57 +33,57 @@ def routes(endpoint: Endpoint, prefix: str) -> APIRouter:
     router = APIRouter(prefix=prefix)
 
     @router.post("/run")
-    async def run(request: Request) -> JSONResponse:
+    async def run(request: Request) -> Json:
         job = queue.submit(await _request_body(request, MAX_RUN_BYTES), sync=False)
-        return JSONResponse({"id": job.id, "status": job.status.value})
+        return Json({"id": job.id, "status": job.status.value})
 
     @router.post("/runsync")
-    async def runsync(request: Request, wait: int | None = None) -> JSONResponse:
+    async def runsync(request: Request, wait: int | None = None) -> Json:
         seconds = _wait(wait)
         job = queue.submit(await _request_body(request, MAX_RUNSYNC_BYTES), sync=True)
         await queue.wait_until_final(job, seconds)
-        return JSONResponse(job.report())
+        return Json(job.report())
 
     @router.api_route("/status/{job_id}", methods=["GET", "POST"])
-    async def status(job_id: str) -> JSONResponse:
-        return JSONResponse(_job(job_id).report())
+    async def status(job_id: str) -> Json:
+        return Json(_job(job_id).report())
 
     @router.api_route("/status-sync/{job_id}", methods=["GET", "POST"])
-    async def status_sync(job_id: str, wait: int | None = None) -> JSONResponse:
+    async def status_sync(job_id: str, wait: int | None = None) -> Json:
         job = _job(job_id)
         await queue.wait_until_final(job, _wait(wait))
-        return JSONResponse(job.report())
+        return Json(job.report())
 
     @router.api_route("/stream/{job_id}", methods=["GET", "POST"])
-    async def stream(job_id: str) -> JSONResponse:
+    async def stream(job_id: str) -> Json:
         job = _job(job_id)
         if not job.stream and not job.final:
             await queue.wait_until_final(job, STREAM_WAIT)
         chunks, job.stream = job.stream, []
-        return JSONResponse({**job.report(), "stream": chunks})
+        return Json({**job.report(), "stream": chunks})
 
     @router.post("/cancel/{job_id}")
-    async def cancel(job_id: str) -> JSONResponse:
+    async def cancel(job_id: str) -> Json:
         job = _job(job_id)
         queue.cancel(job)
-        return JSONResponse(job.report())
+        return Json(job.report())
 
     @router.post("/retry/{job_id}")
-    async def retry(job_id: str) -> JSONResponse:
+    async def retry(job_id: str) -> Json:
         job = _job(job_id)
         if not queue.retry(job):
             raise Refused(
                 400, f"Only failed and timed out jobs can be retried; this one is {job.status}."
             )
-        return JSONResponse({"id": job.id, "status": job.status.value})
+        return Json({"id": job.id, "status": job.status.value})
 
     @router.post("/purge-queue")
-    async def purge_queue() -> JSONResponse:
-        return JSONResponse({"removed": queue.purge(), "status": "completed"})
+    async def purge_queue() -> Json:
+        return Json({"removed": queue.purge(), "status": "completed"})
 
     @router.get("/health")
-    async def health() -> JSONResponse:
-        return JSONResponse(endpoint.health())
+    async def health() -> Json:
+        return Json(endpoint.health())
 
     def _job(job_id: str) -> Job:
         job = queue.get(job_id)
@@ -110,8 +109,8 @@ async def _request_body(request: Request, limit: int) -> dict[str, Any]:
         if len(data) > limit:
             raise Refused(413, f"The body is larger than {limit / 1e6:.0f} MB.")
     try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
+        body = parse(data)
+    except ValueError:
         raise Refused(400, "The body is not valid JSON.") from None
     if not isinstance(body, dict) or body.get("input") is None:
         raise Refused(400, 'The body must be an object with an "input".')

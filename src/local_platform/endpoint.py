@@ -7,9 +7,11 @@ from pathlib import Path
 
 import httpx
 
+from local_platform.api_worker import ROOT
 from local_platform.fleet import Fleet
 from local_platform.job_queue import JobQueue
 from local_platform.jobs import Job
+from local_platform.json_response import Json
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +25,18 @@ class Endpoint:
     """Serves one endpoint id."""
 
     def __init__(
-        self, endpoint_id: str, url: str, settings: Mapping[str, str], log_file: Path | None = None
+        self,
+        endpoint_id: str,
+        url: str,
+        settings: Mapping[str, str],
+        log_file: Path | None = None,
+        program: Path = ROOT / "handler.py",
     ) -> None:
         """Make the endpoint; `start` starts its workers. The arguments are those of `Fleet`."""
         self.id = endpoint_id
         self.queue = JobQueue(self._send_webhook)
-        self.fleet = Fleet(endpoint_id, url, settings, self.queue.worker_vanished, log_file)
+        vanished = self.queue.worker_vanished
+        self.fleet = Fleet(endpoint_id, url, settings, vanished, log_file, program)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, workers: int) -> None:
@@ -38,6 +46,7 @@ class Endpoint:
 
     async def stop(self) -> None:
         """End the workers and everything that runs beside them."""
+        self.queue.close()
         await self.fleet.stop()
         for task in self._tasks:
             task.cancel()
@@ -70,13 +79,15 @@ class Endpoint:
 
 async def post_webhook(url: str, job: Job) -> None:
     """Post the job's status body until somebody answers 200, three times at most."""
-    body = job.report()
+    body, headers = Json(job.report()).body, {"Content-Type": "application/json"}
     async with httpx.AsyncClient(timeout=10) as client:
         for attempt in range(WEBHOOK_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(WEBHOOK_PAUSE)
             try:
-                if (await client.post(url, json=body)).status_code == 200:
+                if (
+                    await client.post(url, content=bytes(body), headers=headers)
+                ).status_code == 200:
                     return
             except (httpx.HTTPError, httpx.InvalidURL):
                 continue

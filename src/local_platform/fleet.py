@@ -1,4 +1,4 @@
-"""An endpoint's workers: real `handler.py` processes, started, restarted and ended."""
+"""An endpoint's workers: real processes, started, restarted and ended."""
 
 import asyncio
 import logging
@@ -29,6 +29,7 @@ class Fleet:
         settings: Mapping[str, str],
         on_vanished: Callable[[str], None],
         log_file: Path | None = None,
+        program: Path = ROOT / "handler.py",
     ) -> None:
         """Describe the workers.
 
@@ -38,11 +39,13 @@ class Fleet:
             settings: their whole environment, without what the SDK needs.
             on_vanished: called with the id of a worker that has ended.
             log_file: takes their output; by default it goes to this process's.
+            program: what a worker runs.
         """
         self._endpoint_id, self._url = endpoint_id, url
         self._settings = settings
         self._on_vanished = on_vanished
         self._log_file = log_file
+        self._program = program
         self._keepers: list[asyncio.Task[None]] = []
         self.running: dict[str, asyncio.subprocess.Process] = {}
         """The processes by worker id."""
@@ -88,7 +91,7 @@ class Fleet:
         output = self._log_file.open("ab") if self._log_file else None
         try:
             return await asyncio.create_subprocess_exec(
-                *leash.on_leash([sys.executable, str(ROOT / "handler.py")]),
+                *leash.on_leash([sys.executable, str(self._program)]),
                 env={**self._settings, **self._sdk_environment(worker_id)},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=output,

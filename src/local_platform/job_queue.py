@@ -30,6 +30,7 @@ class JobQueue:
         self._waiting: deque[Job] = deque()
         self._stops: dict[str, set[str]] = {}  # worker to the jobs that it must stop
         self._changed = asyncio.Event()
+        self._closed = False
         self._on_final = on_final
         self.retried = 0
         self._ended = dict.fromkeys(Status, 0)
@@ -88,7 +89,7 @@ class JobQueue:
         """Hand out waiting jobs; wait for the first of them for that time."""
         await self._wait_for(lambda: bool(self._waiting), seconds)
         taken: list[Job] = []
-        while self._waiting and len(taken) < count:
+        while self._waiting and len(taken) < count and not self._closed:
             job = self._waiting.popleft()
             job.status, job.worker_id = Status.IN_PROGRESS, worker_id
             job.started = time.monotonic()
@@ -134,6 +135,11 @@ class JobQueue:
         running = (job for job in self._jobs.values() if job.status is Status.IN_PROGRESS)
         return len({job.worker_id for job in running})
 
+    def close(self) -> None:
+        """Hand out no more jobs, and let nobody wait any longer."""
+        self._closed = True
+        self._notify()
+
     # -- for the clock
 
     def tick(self) -> None:
@@ -177,7 +183,7 @@ class JobQueue:
     async def _wait_for(self, holds: Callable[[], bool], seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not holds():
+                while not holds() and not self._closed:
                     await self._changed.wait()
 
     def _notify(self) -> None:

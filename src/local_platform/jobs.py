@@ -24,6 +24,8 @@ class Status(StrEnum):
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT})
 RETRIABLE = frozenset({Status.FAILED, Status.TIMED_OUT})
 
+FOREVER = 1e15
+"""Milliseconds that are more than anybody waits: an integer can be too large for a float."""
 KEPT_ASYNC = 30 * 60.0
 KEPT_SYNC = 60.0
 """Seconds that a result can be asked for, after `/run` and after `/runsync`."""
@@ -67,7 +69,9 @@ class Job:
         """Return a limit of the client's `policy` in seconds; the body has milliseconds."""
         policy = self.request.get("policy")
         value = policy.get(name) if isinstance(policy, dict) else None
-        return value / 1000 if isinstance(value, int | float) and value > 0 else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            return None
+        return min(value, FOREVER) / 1000
 
     def for_worker(self) -> dict[str, Any]:
         """Return the job as a worker receives it."""

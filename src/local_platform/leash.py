@@ -2,7 +2,7 @@
 
 The leash is a small process between the two: it holds the read end of a pipe whose other end only
 the program has. When the program ends, even by SIGKILL, the pipe closes, and the leash kills the
-server and removes what it left behind.
+server and removes what it left behind, children included.
 """
 
 import os
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 
@@ -64,15 +64,18 @@ def main() -> None:
     """Run the command after `--` until it ends or stdin closes, then remove the rubbish."""
     divide = sys.argv.index("--")
     rubbish, command = sys.argv[1:divide], sys.argv[divide + 1 :]
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    # A group of its own, so that the server's children end with it: the SDK's heartbeat is one.
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
 
     def kill_at_end_of_program() -> None:
         os.read(0, 1)  # unbuffered: a lock on sys.stdin would abort the exit
-        server.kill()
+        os.killpg(server.pid, signal.SIGKILL)
 
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     threading.Thread(target=kill_at_end_of_program, daemon=True).start()
     code = server.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
     for path in map(Path, rubbish):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

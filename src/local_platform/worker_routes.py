@@ -3,14 +3,13 @@
 The SDK posts JSON as a form, and long-polls for 90 seconds; a poll is answered a little earlier.
 """
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from local_platform.endpoint import Endpoint
 from local_platform.jobs import Job
+from local_platform.json_response import Json, parse
 
 POLL = 25.0
 """Seconds that a poll is held open."""
@@ -31,25 +30,25 @@ def routes(endpoint: Endpoint) -> APIRouter:
     @router.get("/job-take/{worker_id}")
     async def job_take(request: Request, worker_id: str) -> Response:
         jobs = await take(request, worker_id, 1)
-        return JSONResponse(jobs[0].for_worker()) if jobs else Response(status_code=204)
+        return Json(jobs[0].for_worker()) if jobs else Response(status_code=204)
 
     @router.get("/job-take-batch/{worker_id}")
     async def job_take_batch(request: Request, worker_id: str, batch_size: int = 1) -> Response:
         jobs = await take(request, worker_id, batch_size)
         if not jobs:
             return Response(status_code=204)
-        return JSONResponse([job.for_worker() for job in jobs])
+        return Json([job.for_worker() for job in jobs])
 
     @router.get("/job-stop/{worker_id}")
     async def job_stop(worker_id: str) -> Response:
         stops = await queue.stops(worker_id, POLL)
-        return JSONResponse({"jobsToStop": stops}) if stops else Response(status_code=204)
+        return Json({"jobsToStop": stops}) if stops else Response(status_code=204)
 
     @router.post("/job-done/{worker_id}/{job_id}")
     async def job_done(request: Request, worker_id: str, job_id: str) -> Response:
         body, job = await _json(request), queue.get(job_id)
         if body is None:
-            return JSONResponse({"error": "The body is not a JSON object."}, status_code=400)
+            return Json({"error": "The body is not a JSON object."}, status_code=400)
         if job is None:
             return Response(status_code=200)  # forgotten: nobody waits for it any more
         if body.get("status") == "IN_PROGRESS":
@@ -77,7 +76,7 @@ def routes(endpoint: Endpoint) -> APIRouter:
 
 async def _json(request: Request) -> dict[str, Any] | None:
     try:
-        body = json.loads(await request.body())
+        body = parse(await request.body())
     except ValueError:
         return None
     return body if isinstance(body, dict) else None

@@ -1,0 +1,139 @@
+"""Jobs a minute through the queue: the worker's handler against a plain synchronous one.
+
+    python -m benchmarks.in_flight [--jobs 20] [--side 256] [--steps 4] [--rounds 3]
+
+Both run as real worker processes behind the local platform, with the same weights, the same S3
+server and the same jobs, one after the other in each round. The plain handler is what the SDK's
+examples show: one function that generates, encodes and uploads, and returns.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from benchmarks.table import markdown
+from local_platform import surroundings
+from local_platform.api_worker import ROOT, demo_environment
+from local_platform.endpoint import Endpoint
+from local_platform.ports import free_ports
+from local_platform.s3_server import S3Server
+from local_platform.server import Server
+
+KINDS = {
+    "plain synchronous handler": (ROOT / "benchmarks" / "plain_handler.py", "1"),
+    "worker, JOBS_IN_FLIGHT=1": (ROOT / "handler.py", "1"),
+    "worker, JOBS_IN_FLIGHT=2": (ROOT / "handler.py", "2"),
+}
+
+
+def main() -> None:
+    """Print a table."""
+    surroundings.shield()
+    options = _options()
+    results: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    with S3Server() as s3:
+        for _ in range(options.rounds):
+            for kind, (program, in_flight) in KINDS.items():
+                settings = demo_environment({**s3.environment, "JOBS_IN_FLIGHT": in_flight})
+                with _serving(settings, program) as (url, log):
+                    results[kind].append(_measure(url, log, options))
+    base = statistics.median(rate for rate, _ in results["plain synchronous handler"])
+    rows = []
+    for kind, rounds in results.items():
+        rate = statistics.median(rate for rate, _ in rounds)
+        idle = statistics.median(idle for _, idle in rounds)
+        rows.append((kind, f"{rate:.1f}", f"{rate / base:.2f}", f"{idle:.0%}"))
+    print(
+        f"{options.jobs} jobs of {options.side}×{options.side}, {options.steps} steps, PNG, "
+        f"median of {options.rounds} rounds, {os.cpu_count()} cores:\n"
+    )
+    print(markdown(("handler", "images a minute", "× plain", "GPU lock idle"), rows))
+
+
+def _measure(url: str, log: Path, options: argparse.Namespace) -> tuple[float, float]:
+    """Queue all jobs at once; return images a minute, and the share of time nothing generates."""
+    job = {
+        "prompt": "a red circle on a white background",
+        "width": options.side,
+        "height": options.side,
+        "num_inference_steps": options.steps,
+        "image_format": "png",
+    }
+    _post(f"{url}/runsync", job)  # the first is slower
+    seen = len(_busy_seconds(log))
+    begin = time.perf_counter()
+    ids = [_post(f"{url}/run", job)["id"] for _ in range(options.jobs)]
+    for job_id in ids:
+        _wait(f"{url}/status-sync/{job_id}")
+    seconds = time.perf_counter() - begin
+    busy = sum(_busy_seconds(log)[seen:])
+    return 60 * options.jobs / seconds, 1 - busy / seconds
+
+
+def _busy_seconds(log: Path) -> list[float]:
+    """Read how long each job had the GPU from the worker's log lines."""
+    stages = re.compile(r'"(?:text_encoding|denoising|decoding)": ([0-9.]+)')
+    return [
+        sum(map(float, stages.findall(line)))
+        for line in log.read_text().splitlines()
+        if '"message": "job completed"' in line
+    ]
+
+
+def _post(url: str, job: dict[str, object]) -> dict[str, str]:
+    request = Request(url, json.dumps({"input": job}).encode())
+    with urlopen(request, timeout=300) as response:
+        report: dict[str, str] = json.load(response)
+    return report
+
+
+def _wait(url: str) -> None:
+    while True:
+        with urlopen(url, timeout=300) as response:
+            report = json.load(response)
+        if report["status"] == "COMPLETED":
+            return
+        if report["status"] not in ("IN_QUEUE", "IN_PROGRESS"):
+            raise RuntimeError(f"a job failed: {report}")
+
+
+@contextmanager
+def _serving(settings: dict[str, str], program: Path) -> Iterator[tuple[str, Path]]:
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "worker.log"
+        endpoint = Endpoint("flux", url, settings, log, program)
+        server = Server([endpoint], port)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield url, log
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--jobs", type=int, default=20)
+    parser.add_argument("--side", type=int, default=256, help="pixels")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

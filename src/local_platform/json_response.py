@@ -1,0 +1,38 @@
+"""JSON both ways, for whatever clients and workers send."""
+
+import json
+import math
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+
+class Json(JSONResponse):
+    """An answer in plain ASCII: half a surrogate pair in a client's text can't be UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        """Write the body."""
+        return json.dumps(content, allow_nan=False).encode("ascii")
+
+
+def parse(data: bytes | bytearray) -> Any:
+    """Read a body.
+
+    Raises:
+        ValueError: it isn't JSON; NaN and infinities aren't, whatever Python thinks.
+    """
+    try:
+        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        _refuse(text)
+    return number

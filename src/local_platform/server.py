@@ -1,0 +1,35 @@
+"""The platform's HTTP server on 127.0.0.1."""
+
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from local_platform import app
+from local_platform.endpoint import Endpoint
+
+
+class Server(uvicorn.Server):
+    """Serves endpoints, and stops their workers while they can still post their results."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], port: int, workers: int = 1, api_key: str | None = None
+    ) -> None:
+        """Describe the server; `run` serves until a signal or `should_exit`."""
+        platform = app.build(endpoints, workers, api_key)
+        super().__init__(uvicorn.Config(platform, "127.0.0.1", port, log_level="warning"))
+        self._endpoints = endpoints
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say where."""
+        await super().startup(sockets)
+        for endpoint in self._endpoints if self.started else ():
+            url = f"http://{self.config.host}:{self.config.port}/v2/{endpoint.id}"
+            print(f"Ready: POST {url}/runsync (Ctrl-C to end).", file=sys.stderr, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the workers, then everything that is still open."""
+        for endpoint in self._endpoints:
+            await endpoint.stop()
+        await super().shutdown(sockets)

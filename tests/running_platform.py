@@ -1,0 +1,63 @@
+"""The local platform in a thread, and what a client without any library does with it."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from local_platform.endpoint import Endpoint
+from local_platform.ports import free_ports
+from local_platform.server import Server
+
+DEV = "black-forest-labs-flux-1-dev"
+SCHNELL = "black-forest-labs-flux-1-schnell"
+
+
+class Platform:
+    def __init__(self, url, *endpoints):
+        self.url, self.endpoints = url, endpoints
+        self.endpoint = endpoints[0]
+
+    def __call__(self, method, path, body=None, **headers):
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = Request(self.url + path, data, headers, method=method)
+        try:
+            with urlopen(request, timeout=120) as response:
+                text = response.read()
+                return response.status, json.loads(text) if text else None
+        except HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def wait(self, job_id, *statuses):
+        for _ in range(600):
+            report = self("GET", f"/status/{job_id}")[1]
+            if report["status"] in statuses:
+                return report
+            time.sleep(0.05)
+        raise AssertionError(f"still {report}")
+
+
+@contextmanager
+def serving(workers, settings, api_key=None, ids=(DEV,), worker_url=None, **fleet):
+    """Serve endpoints with so many workers each; settings is one environment, or one for each.
+
+    Workers reach the platform at `worker_url`, if that is not its own.
+    """
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}"
+    each = settings if isinstance(settings, list) else [settings] * len(ids)
+    endpoints = [
+        Endpoint(name, worker_url or url, own, **fleet) for name, own in zip(ids, each, strict=True)
+    ]
+    server = Server(endpoints, port, workers, api_key)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield Platform(url, *endpoints)
+    finally:
+        server.should_exit = True
+        thread.join()

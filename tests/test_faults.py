@@ -104,14 +104,17 @@ def test_a_slow_bucket_loses_nothing(stage, seconds):
     assert generate(stage)["output"]["image_url"].startswith(stage.bucket.url)
 
 
-def test_a_bucket_that_dies_during_the_upload_loses_nothing(stage):
-    def die(*request):
-        if uploads(*request):
-            stage.bucket.target = "http://127.0.0.1:9"
+def test_a_bucket_that_is_killed_during_the_upload_loses_nothing(stage):
+    with S3Server() as mortal:
 
-    stage.bucket.fault = die
-    report = generate(stage)
-    stage.bucket.target = stage.s3.endpoint_url
+        def die(*request):
+            if uploads(*request):
+                stage.bucket.target = mortal.endpoint_url
+                mortal.stop()
+
+        stage.bucket.fault = die
+        report = generate(stage)
+        stage.bucket.target = stage.s3.endpoint_url
     assert report["output"]["image_url"].startswith("data:image/jpeg;base64,")
 
 
@@ -123,7 +126,7 @@ def test_a_worker_that_is_killed_during_the_upload_costs_one_image_not_two(stage
         if uploads(*request) and not vanished:
             (worker_id,) = stage.platform.endpoint.fleet.running
             vanished.append(worker_id)
-            stage.platform.endpoint.fleet.running[worker_id].stdin.close()
+            stage.platform.kill_worker(worker_id)
             return DROP
         return None
 
@@ -221,7 +224,6 @@ def test_every_one_of_many_jobs_ends_once(stage, count):
 
 
 def resident_bytes(platform):
-    (process,) = platform.endpoint.fleet.running.values()
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    lines = Path(f"/proc/{children[0]}/status").read_text().splitlines()
+    (worker_id,) = platform.endpoint.fleet.running
+    lines = Path(f"/proc/{platform.worker_process(worker_id)}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))

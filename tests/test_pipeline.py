@@ -42,7 +42,7 @@ def test_damaged_weights_are_named(tmp_path):
 def test_the_demo_weights_are_flux_in_small(pipe):
     assert type(pipe.tokenizer).__name__ == "CLIPTokenizer"
     assert type(pipe.tokenizer_2).__name__ == "T5Tokenizer"
-    assert pipe.vae.config.latent_channels == 16
+    assert pipe.transformer.config.in_channels == 4 * pipe.vae.config.latent_channels
     assert pipe.transformer.config.guidance_embeds
     assert pipe.scheduler.config.use_dynamic_shifting
     assert len(pipe.transformer.transformer_blocks) > 0

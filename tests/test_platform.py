@@ -120,7 +120,7 @@ def test_a_job_that_takes_too_long_is_timed_out(platform):
 def test_a_job_whose_worker_is_killed_is_run_by_the_next(platform):
     job_id = platform("POST", "/run", {"input": LONG})[1]["id"]
     first = platform.wait(job_id, "IN_PROGRESS")["workerId"]
-    platform.endpoint.fleet.running[first].stdin.close()  # the leash kills it
+    platform.kill_worker(first)
     report = platform.wait(job_id, "COMPLETED")
     assert report["workerId"] != first
     assert platform("GET", "/health")[1]["jobs"]["retried"] >= 1

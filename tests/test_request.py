@@ -241,7 +241,7 @@ class NeverGenerates:
 
     asked = 0
 
-    def generate(self, request: ImageRequest, stop: object) -> None:
+    def generate(self, *_: object) -> None:
         self.asked += 1
         raise GenerationFailed("asked")
 

@@ -21,7 +21,7 @@ LEARNING_RATE = 1e-3
 AVERAGING = 0.98
 HIGHEST = 10.0
 SLOW_FROM = 3.5
-SLOW_RISE = 0.4
+SLOW_RISE = 0.25
 
 
 def train(pipeline: FluxPipeline, stage: Stage) -> None:

@@ -14,20 +14,20 @@ import re
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from benchmarks.table import markdown
 from local_platform import surroundings
-from local_platform.api_worker import ROOT, demo_environment
+from local_platform.api_worker import post_json
 from local_platform.endpoint import Endpoint
 from local_platform.ports import free_ports
 from local_platform.s3_server import S3Server
 from local_platform.server import Server
+from local_platform.surroundings import ROOT, demo_environment
 
 KINDS = {
     "plain synchronous handler": (ROOT / "benchmarks" / "plain_handler.py", "1"),
@@ -69,10 +69,10 @@ def _measure(url: str, log: Path, options: argparse.Namespace) -> tuple[float, f
         "num_inference_steps": options.steps,
         "image_format": "png",
     }
-    _post(f"{url}/runsync", job)  # the first is slower
+    post_json(f"{url}/runsync", {"input": job})  # the first is slower
     seen = len(_busy_seconds(log))
     begin = time.perf_counter()
-    ids = [_post(f"{url}/run", job)["id"] for _ in range(options.jobs)]
+    ids = [post_json(f"{url}/run", {"input": job})["id"] for _ in range(options.jobs)]
     for job_id in ids:
         _wait(f"{url}/status-sync/{job_id}")
     seconds = time.perf_counter() - begin
@@ -88,13 +88,6 @@ def _busy_seconds(log: Path) -> list[float]:
         for line in log.read_text().splitlines()
         if '"message": "job completed"' in line
     ]
-
-
-def _post(url: str, job: dict[str, object]) -> dict[str, str]:
-    request = Request(url, json.dumps({"input": job}).encode())
-    with urlopen(request, timeout=300) as response:
-        report: dict[str, str] = json.load(response)
-    return report
 
 
 def _wait(url: str) -> None:
@@ -114,16 +107,8 @@ def _serving(settings: dict[str, str], program: Path) -> Iterator[tuple[str, Pat
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "worker.log"
         endpoint = Endpoint("flux", url, settings, log, program)
-        server = Server([endpoint], port)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
+        with Server([endpoint], port).in_thread():
             yield url, log
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def _options() -> argparse.Namespace:

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from diffusers import FluxPipeline
+from torch import nn
 
 from flux_worker import pipeline
+from flux_worker.catalog import DEV, ServedModel
 from flux_worker.generator import Generator
+from flux_worker.request import ImageRequest
 from flux_worker.settings import Settings
 from flux_worker.storage import Storage
 from flux_worker.worker import Worker
@@ -62,3 +66,20 @@ def run(worker: Worker, job_input: object, **job: Any) -> dict[str, Any]:
 
 SMALL = {"prompt": "a red circle", "width": 256, "height": 256, "num_inference_steps": 1, "seed": 7}
 """The quickest complete request."""
+
+
+def request(model: ServedModel = DEV, **given: Any) -> ImageRequest:
+    return ImageRequest.parse({**SMALL, **given}, model)[0]
+
+
+@contextmanager
+def counting_calls(module: nn.Module) -> Iterator[list[dict[str, Any]]]:
+    """Collect the arguments of a module's forward passes."""
+    calls: list[dict[str, Any]] = []
+    collect = module.register_forward_pre_hook(
+        lambda _, __, given: calls.append(given), with_kwargs=True
+    )
+    try:
+        yield calls
+    finally:
+        collect.remove()

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,13 +63,5 @@ def serving(workers, settings, api_key=None, ids=(DEV,), worker_url=None, **flee
     endpoints = [
         Endpoint(name, worker_url or url, own, **fleet) for name, own in zip(ids, each, strict=True)
     ]
-    server = Server(endpoints, port, workers, api_key)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
+    with Server(endpoints, port, workers, api_key).in_thread():
         yield Platform(url, *endpoints)
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -14,7 +14,7 @@ from flux_worker.errors import CannotStart
 from flux_worker.generator import Generator
 from flux_worker.settings import Settings
 from flux_worker.storage import Storage
-from local_platform.api_worker import demo_environment
+from local_platform.surroundings import demo_environment
 
 NOWHERE = "http://127.0.0.1:9/$ID?x"
 

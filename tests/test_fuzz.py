@@ -26,12 +26,14 @@ VALUES = st.recursive(
 )
 WITH_INPUT = st.fixed_dictionaries({"input": VALUES}, optional=dict.fromkeys(KEYS[1:4], VALUES))
 JSON = (WITH_INPUT | WITH_INPUT | VALUES).map(lambda value: json.dumps(value).encode())
-STRANGE = st.sampled_from([b"1e999", b'{"input":-Infinity}', b"[" * 100_000]) | st.binary()
+DEEP = b'{"input":' + b"[" * 500 + b"]" * 500 + b"}"
+STRANGE = st.sampled_from([b"1e999", b'{"input":-Infinity}', b"[" * 100_000, DEEP]) | st.binary()
 BODIES = JSON | JSON | JSON | STRANGE
 LAST_JOB = "the-last-job"
 WORDS = st.text(max_size=12).map(lambda text: quote(text, safe=""))
 IDS = st.just(LAST_JOB) | WORDS
-QUERIES = st.sampled_from(["", "?wait=1", "?wait=x", "?wait=1000", "?batch_size=0", "?gpu=1&x"])
+WAITS = ["?wait=20", "?wait=1", "?wait=x", "?wait=1000", "?wait=1e9", "?wait="]
+QUERIES = st.sampled_from(["", *WAITS, "?batch_size=0", "?gpu=1&x"])
 FRONTS = st.sampled_from(["", f"/v2/{DEV}", "/v2/flux", "/v2"])
 
 
@@ -62,7 +64,9 @@ def platform():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("local_platform.worker_routes.POLL", 0.001)
         patch.setattr("local_platform.client_routes.STREAM_WAIT", 0.001)
-        patch.setattr("local_platform.client_routes._wait", lambda milliseconds: 0.05)
+        patch.setattr("local_platform.client_routes.DEFAULT_WAIT_MS", 50)
+        patch.setattr("local_platform.client_routes.MIN_WAIT_MS", 10)
+        patch.setattr("local_platform.client_routes.MAX_WAIT_MS", 50)
         patch.setattr("local_platform.endpoint.WEBHOOK_PAUSE", 0.0)
         with serving(0, {}) as running:
             ended = threading.Event()

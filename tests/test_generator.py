@@ -4,32 +4,11 @@ from threading import Event
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, run
+from conftest import SMALL, counting_calls, request, run
 
 from flux_worker.catalog import DEV, SCHNELL
 from flux_worker.errors import GenerationStopped
 from flux_worker.generator import Generator
-from flux_worker.request import ImageRequest
-
-
-@contextlib.contextmanager
-def counting_calls(module, at_call=lambda count: None):
-    """Collect the arguments of a module's forward passes."""
-    calls = []
-
-    def collect(_, __, kwargs):
-        calls.append(kwargs)
-        at_call(len(calls))
-
-    handle = module.register_forward_pre_hook(collect, with_kwargs=True)
-    try:
-        yield calls
-    finally:
-        handle.remove()
-
-
-def request(model=DEV, **given):
-    return ImageRequest.parse({**SMALL, **given}, model)[0]
 
 
 @pytest.fixture
@@ -167,17 +146,6 @@ def test_dropped_tokens_are_counted(pipe):
     long = request(prompt="red " * 100, negative_prompt="blue " * 70)
     assert generator.generate(long, Event()).dropped_tokens == (101 - 64) + (71 - 64)
     assert generator.generate(request(), Event()).dropped_tokens == 0
-
-
-def test_a_stop_ends_the_generation_at_the_step(pipe):
-    stop = Event()
-    with (
-        counting_calls(pipe.transformer, lambda count: count == 3 and stop.set()) as calls,
-        pytest.raises(GenerationStopped),
-    ):
-        Generator(pipe, DEV).generate(request(num_inference_steps=20), stop)
-    assert len(calls) == 3
-    assert Generator(pipe, DEV).generate(request(), Event()).pixels.shape == (256, 256, 3)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import pytest
 from conftest import ROOT, SMALL
 from PIL import Image
 
-from local_platform.api_worker import ApiWorker, demo_environment
+from local_platform.api_worker import ApiWorker
+from local_platform.surroundings import demo_environment
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from builder.demo_model.judge import colour_name
 from local_platform import leash
+from local_platform.api_worker import post_json
 from local_platform.ports import free_ports
 from local_platform.s3_server import S3Server
 
@@ -155,50 +157,37 @@ def test_the_demo_draws_a_sheet_of_four_prompts():
     ]
 
 
-def test_serve_sdk_answers_until_it_is_interrupted():
+@contextmanager
+def ready(module):
+    """A program that serves: its port, and what it said; afterwards it has ended on Ctrl-C."""
     port = str(free_ports(1)[0])
     program = subprocess.Popen(
-        [sys.executable, "-m", "local_platform.serve_sdk"],
+        [sys.executable, "-m", module],
         env={**os.environ, "PORT": port},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
     )
     try:
-        for line in program.stderr:
-            if line.startswith("Ready: "):
-                break
-        assert f"http://127.0.0.1:{port}/runsync" in line
-        with urlopen(f"http://127.0.0.1:{port}/openapi.json") as response:
-            assert "/runsync" in json.load(response)["paths"]
+        yield port, next(line for line in program.stderr if line.startswith("Ready: "))
         program.send_signal(signal.SIGINT)
         assert program.wait(timeout=20) == 0
     finally:
         program.kill()
+
+
+def test_serve_sdk_answers_until_it_is_interrupted():
+    with ready("local_platform.serve_sdk") as (port, said):
+        assert f"http://127.0.0.1:{port}/runsync" in said
+        with urlopen(f"http://127.0.0.1:{port}/openapi.json") as response:
+            assert "/runsync" in json.load(response)["paths"]
     assert not commands_with(f"--rp_api_port\0{port}")
 
 
 def test_serve_answers_until_it_is_interrupted():
-    port = str(free_ports(1)[0])
-    program = subprocess.Popen(
-        [sys.executable, "-m", "local_platform.serve"],
-        env={**os.environ, "PORT": port},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        for line in program.stderr:
-            if line.startswith("Ready: "):
-                break
-        assert f"{port}/v2/black-forest-labs-flux-1-dev/runsync" in line
-        body = json.dumps({"input": SMALL}).encode()
-        request = Request(f"http://127.0.0.1:{port}/runsync", body)
-        with urlopen(request, timeout=100) as response:
-            assert json.load(response)["status"] == "COMPLETED"
+    with ready("local_platform.serve") as (port, said):
+        assert f"{port}/v2/black-forest-labs-flux-1-dev/runsync" in said
+        report = post_json(f"http://127.0.0.1:{port}/runsync", {"input": SMALL})
+        assert report["status"] == "COMPLETED"
         assert commands_with(f"{port}/worker/", "environ")
-        program.send_signal(signal.SIGINT)
-        assert program.wait(timeout=20) == 0
-    finally:
-        program.kill()
     assert not commands_with(f"{port}/worker/", "environ")

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import aiohttp
+import loopback
 import pytest
 from runpod.serverless.modules import rp_http
 
@@ -19,51 +19,48 @@ def platform(monkeypatch, slow=0.0, status=200):
     """A platform that notes when it has dealt with each post."""
     taken = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            time.sleep(slow)
-            taken.append((time.monotonic(), self.path, body))
-            self.send_response(status)
-            self.end_headers()
+    def take(request):
+        body = json.loads(request.body())
+        time.sleep(slow)
+        taken.append((time.monotonic(), request.path, body))
+        request.answer(status)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever).start()
-    url = f"http://127.0.0.1:{server.server_port}/job-done/w/$ID?gpu=x"
-    monkeypatch.setattr(rp_http, "JOB_DONE_URL", url)
-    try:
+    with loopback.serving(take) as url:
+        monkeypatch.setattr(rp_http, "JOB_DONE_URL", f"{url}/job-done/w/$ID?gpu=x")
         yield taken
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
-async def burst(reports, pause=0.0):
-    """A job that reports from a thread, as the GPU's does, and is answered at once."""
+async def burst(reports, pause=0.0, job_id="j"):
+    """A job that reports from a thread, as the GPU's does, and posts its result at once."""
 
     def work(report):
         for step in range(1, reports + 1):
             report(Progress(step, reports))
             time.sleep(pause)
 
-    async with progress.reporting(sdk.channel(), "j") as report:
+    async with progress.reporting(sdk.channel(), job_id) as report:
         await asyncio.to_thread(work, report)
-    return time.monotonic()
+
+
+async def burst_and_result(job_id):
+    await burst(20, 0.01, job_id)
+    async with aiohttp.ClientSession() as session:
+        url = rp_http.JOB_DONE_URL.replace("$ID", job_id)
+        await sdk.post_result(session, url, '{"output": "result"}')
 
 
 @pytest.mark.parametrize("slow", [0.0, 0.4])
-def test_a_burst_ends_before_the_result(monkeypatch, slow):
+def test_no_progress_arrives_after_the_result(monkeypatch, slow):
     with platform(monkeypatch, slow) as taken:
-        ends = [asyncio.run(burst(20, 0.01)) for _ in range(5)]
+        for job_id in "abcde":
+            asyncio.run(burst_and_result(job_id))
         time.sleep(1)  # what was late would come now
-    assert len(taken) >= 5
-    arrivals = [arrival for arrival, _, _ in taken]
-    for begin, end in zip([0, *ends], ends, strict=False):
-        assert [arrival for arrival in arrivals if begin < arrival <= end]
-    assert arrivals[-1] <= ends[-1]
+    for job_id in "abcde":
+        bodies = [body for _, path, body in taken if f"/{job_id}?" in path]
+        assert len(bodies) >= 2
+        assert [body["output"] == "result" for body in bodies] == [False] * (len(bodies) - 1) + [
+            True
+        ]
 
 
 def test_updates_are_in_order_and_at_most_two_a_second(monkeypatch):

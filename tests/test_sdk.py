@@ -1,13 +1,12 @@
 """The changes to the pinned SDK: that each works, and that the SDK still needs it."""
 
 import asyncio
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import aiohttp
+import loopback
 import pytest
-from runpod.serverless.modules import rp_http, rp_scale
+from runpod.serverless.modules import rp_http, rp_progress, rp_scale
 
 from flux_worker import sdk
 
@@ -17,28 +16,16 @@ def answering(*statuses):
     """A platform that answers posts with these in turn; 0 drops the connection."""
     left, taken = list(statuses), []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = left.pop(0)
-            if status == 0:
-                self.connection.close()
-                return
-            if status == 200:
-                taken.append(body.decode())
-            self.send_response(status)
-            self.end_headers()
+    def take(request):
+        body, status = request.body(), left.pop(0)
+        if status == 0:
+            return request.drop()
+        if status == 200:
+            taken.append(body.decode())
+        return request.answer(status)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/job-done", taken
-    finally:
-        server.shutdown()
-        server.server_close()
+    with loopback.serving(take) as url:
+        yield f"{url}/job-done", taken
 
 
 def post(transmit, url):
@@ -93,6 +80,116 @@ def test_the_sdk_itself_still_drops_a_stop_for_a_job_that_is_not_running_yet():
 
     assert asyncio.run(stop_then_start(rp_scale.JobScaler)) is False
     assert asyncio.run(stop_then_start(sdk.Scaler)) is True
+
+
+def test_a_stop_waits_until_the_task_has_begun():
+    """The SDK itself cancels it before, and the job then counts as running for ever."""
+
+    async def stop_at_once(scaler_class):
+        scaler, began = scaler_class({}), []
+
+        async def job():
+            began.append(1)
+            await asyncio.Event().wait()
+
+        scaler.jobs_tasks["j"] = asyncio.create_task(job())
+        assert await scaler.stop_job("j")
+        await asyncio.gather(scaler.jobs_tasks["j"], return_exceptions=True)
+        return bool(began)
+
+    assert asyncio.run(stop_at_once(sdk.Scaler))
+    assert not asyncio.run(stop_at_once(rp_scale.JobScaler))
+
+
+def test_a_stop_for_nothing_does_not_delay_the_next():
+    async def stop_both():
+        scaler = sdk.Scaler({})
+        running = scaler.jobs_tasks["runs"] = asyncio.create_task(asyncio.Event().wait())
+        turns = 0
+        for job_id in ("ended", "runs"):
+            await scaler.stop_job(job_id)
+        while not running.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return turns
+
+    assert asyncio.run(stop_both()) < sdk.STOP_ATTEMPTS
+
+
+def test_a_job_that_drains_can_still_be_stopped(monkeypatch):
+    """The SDK itself hears no stop once the shutdown has begun."""
+
+    async def stop_after_shutdown(scaler_class):
+        stops = iter([[], ["j"]])
+
+        async def hear(session):
+            await asyncio.sleep(0)
+            if (stop := next(stops, None)) is None:
+                await asyncio.Event().wait()
+            return stop
+
+        scaler = scaler_class({})
+        scaler.stop_signals_fetcher = hear
+        running = scaler.jobs_tasks["j"] = asyncio.create_task(asyncio.Event().wait())
+        listening = asyncio.create_task(scaler.monitor_stop_signals(None))
+        scaler.kill_worker()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        listening.cancel()
+        return running.cancelled()
+
+    assert asyncio.run(stop_after_shutdown(sdk.Scaler))
+    assert not asyncio.run(stop_after_shutdown(rp_scale.JobScaler))
+
+
+def test_a_worker_that_is_being_replaced_waits_for_no_job():
+    async def shut_down(config):
+        scaler, delivered = sdk.Scaler(config), asyncio.Event()
+
+        async def fetch():
+            await delivered.wait()
+            return [{"id": "late"}]
+
+        fetching = asyncio.create_task(scaler._until_shutdown(fetch()))
+        await asyncio.sleep(0)
+        scaler.kill_worker()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        delivered.set()
+        return await fetching
+
+    assert asyncio.run(shut_down({})) == [{"id": "late"}]
+    assert asyncio.run(shut_down({"refresh_worker": True})) is None
+
+
+def test_the_sdk_itself_still_sends_each_progress_on_a_thread_of_its_own(monkeypatch):
+    started = []
+    monkeypatch.setattr(rp_progress.threading.Thread, "start", lambda self: started.append(self))
+    for step in range(3):
+        rp_progress.progress_update({"id": "j"}, {"step": step})
+    assert len(started) == 3
+
+
+def test_the_sdk_itself_still_ends_with_its_polls(monkeypatch):
+    async def ends(scaler_class):
+        async def poll(*_):
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(rp_scale, "get_job", poll)
+        monkeypatch.setattr(sdk, "GRACE", 0)
+        scaler = scaler_class({})
+        scaler.stop_signals_fetcher = poll
+        running = asyncio.create_task(scaler.run())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        scaler.kill_worker()
+        await asyncio.wait({running}, timeout=1)
+        ended = running.done()
+        running.cancel()
+        return ended
+
+    assert asyncio.run(ends(sdk.Scaler))
+    assert not asyncio.run(ends(rp_scale.JobScaler))
 
 
 def test_a_job_that_arrives_while_the_worker_shuts_down_is_run(monkeypatch):

@@ -2,27 +2,19 @@
 
 import base64
 import io
-from contextlib import contextmanager
 from threading import Event
 
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
+from conftest import counting_calls, request
 from PIL import Image
 
 from flux_worker import previews
-from flux_worker.catalog import MODELS
+from flux_worker.catalog import DEV
 from flux_worker.errors import GenerationStopped
 from flux_worker.generator import Generator
-from flux_worker.request import ImageRequest
 from flux_worker.steps import Progress, Steps
-
-DEV = MODELS["dev"]
-
-
-def request(**given):
-    return ImageRequest.parse({**SMALL, **given}, DEV)[0]
 
 
 @pytest.fixture
@@ -33,16 +25,6 @@ def reports(pipe):
         return generation, told
 
     return follow
-
-
-@contextmanager
-def calls_of(module):
-    calls = []
-    hook = module.register_forward_pre_hook(lambda *_: calls.append(1))
-    try:
-        yield calls
-    finally:
-        hook.remove()
 
 
 def test_every_step_is_told_with_the_time_that_is_left(reports):
@@ -106,16 +88,17 @@ def test_after_a_stop_no_step_begins_and_nothing_is_decoded(pipe):
         if progress.step == 3:
             stop.set()
 
-    steps, decodings = calls_of(pipe.transformer), calls_of(pipe.vae.decoder)
+    steps, decodings = counting_calls(pipe.transformer), counting_calls(pipe.vae.decoder)
     with steps as stepped, decodings as decoded, pytest.raises(GenerationStopped):
         Generator(pipe, DEV).generate(request(num_inference_steps=20), stop, report)
     assert (len(stepped), len(decoded)) == (3, 0)
+    assert Generator(pipe, DEV).generate(request(), Event()).pixels.shape == (256, 256, 3)
 
 
 def test_a_stop_before_the_first_step_is_heard_too(pipe):
     stop = Event()
     stop.set()
-    with calls_of(pipe.transformer) as stepped, pytest.raises(GenerationStopped):
+    with counting_calls(pipe.transformer) as stepped, pytest.raises(GenerationStopped):
         Generator(pipe, DEV).generate(request(), stop)
     assert not stepped
 
@@ -153,3 +136,4 @@ def test_the_host_runs_at_most_one_step_ahead_of_the_gpu(monkeypatch):
     assert told[0].eta_seconds is None
     later = [progress.eta_seconds for progress in told[1:]]
     assert later == pytest.approx([0.3, 0.2, 0.1, 0.0])
+    assert steps.seconds_per_step() == pytest.approx(0.1)

@@ -25,7 +25,7 @@ class Generation:
 
     pixels: Pixels
     seconds: dict[str, float] = field(default_factory=dict)
-    """By stage: text_encoding, denoising, decoding."""
+    """By stage: text_encoding, denoising, decoding; and what one step took, per_step."""
     dropped_tokens: int = 0
     """Tokens of the prompt and the negative prompt beyond what the T5 encoder takes."""
 
@@ -97,6 +97,7 @@ class Generator:
 
         steps = request.num_inference_steps
         preview = (width, height) if request.preview else None
+        follow = Steps(steps, self._device, stop, report, preview)
         _unless(stop)
         with self._timed(seconds, "denoising"):
             latents = pipe(
@@ -110,8 +111,9 @@ class Generator:
                 generator=torch.Generator("cpu").manual_seed(request.seed),
                 output_type="latent",
                 return_dict=False,
-                callback_on_step_end=Steps(steps, self._device, stop, report, preview),
+                callback_on_step_end=follow,
             )[0]
+        seconds["per_step"] = follow.seconds_per_step()
         _unless(stop)
         with self._timed(seconds, "decoding"):
             image = decoding.decode(pipe, decoding.unpack(pipe, latents, width, height))

@@ -19,6 +19,8 @@ from flux_worker.progress import Channel, Post
 log = logging.getLogger(__name__)
 
 POST_ATTEMPTS = 8
+POST_PATIENCE = 60.0
+"""Seconds for one attempt: the largest answer has 10 MB."""
 LONGEST_PAUSE = 30.0
 """Seconds. With the pauses doubling from one second, the last attempt comes after a minute and a
 half: longer than a platform's restart, shorter than anybody's patience."""
@@ -53,6 +55,7 @@ async def post_result(session: ClientSession, url: str, body: str) -> None:
                 url,
                 data=body,
                 headers=AS_THE_SDK_POSTS,
+                timeout=ClientTimeout(total=POST_PATIENCE),
                 raise_for_status=True,
             ) as response:
                 await response.read()
@@ -107,6 +110,7 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self._taking_ended = asyncio.Event()
+        self._late_stops: set[asyncio.Task[None]] = set()
         fetch = rp_scale.get_job
         self.jobs_fetcher = lambda session, count: self._until_shutdown(fetch(session, count))
 
@@ -130,23 +134,46 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]
         await self._taking_ended.wait()
         await super().run_jobs(session)
 
+    async def monitor_stop_signals(self, session: ClientSession) -> None:
+        """Hear stops for as long as jobs run; the SDK hears none once the shutdown has begun."""
+        await super().monitor_stop_signals(session)
+        while True:
+            try:
+                job_ids = await self.stop_signals_fetcher(session)
+            except (ClientError, TimeoutError):
+                job_ids = []
+            for job_id in job_ids:
+                await self.stop_job(job_id)
+            await asyncio.sleep(0 if job_ids else 1)
+
     async def stop_job(self, job_id: str) -> bool:
         """Stop a job, also one that was taken so lately that it isn't running yet.
 
         The SDK drops such a stop, and the job runs to its end.
         """
-        for _ in range(STOP_ATTEMPTS):
-            if await super().stop_job(job_id):
-                return True
-            await asyncio.sleep(0.1)
+        # A task that is cancelled before its first step never says that its job has ended.
+        await asyncio.sleep(0)
+        if await super().stop_job(job_id):
+            return True
+        # Not here: the next stop must not wait.
+        late = asyncio.create_task(self._stop_when_it_runs(job_id))
+        self._late_stops.add(late)
+        late.add_done_callback(self._late_stops.discard)
         return False
+
+    async def _stop_when_it_runs(self, job_id: str) -> None:
+        for _ in range(STOP_ATTEMPTS):
+            await asyncio.sleep(0.1)
+            if await super().stop_job(job_id):
+                return
 
     async def _until_shutdown(self, fetching: Any) -> Any:
         fetch = asyncio.ensure_future(fetching)
         shutdown = asyncio.ensure_future(self._shutdown_event.wait())
         try:
             await asyncio.wait({fetch, shutdown}, return_when=asyncio.FIRST_COMPLETED)
-            if not fetch.done():
+            # A worker that asks to be replaced must not run what comes now.
+            if not fetch.done() and not self.config.get("refresh_worker"):
                 await asyncio.wait({fetch}, timeout=GRACE)
             return fetch.result() if fetch.done() else None
         finally:

@@ -67,6 +67,7 @@ class Steps:
         self._size = preview
         self._preview: str | None = None
         self._before: Tensor | None = None
+        self._done = 0
 
     def __call__(
         self, pipe: FluxPipeline, index: int, _: Any, tensors: dict[str, Any]
@@ -78,15 +79,19 @@ class Steps:
                 and go on to decode them.
         """
         self._ends.mark()
-        step = index + 1
+        self._done = step = index + 1
         if self._size:
             self._look(pipe, step, tensors["latents"], *self._size)
-        per_step = self._ends.per_step()
-        eta = None if per_step is None else per_step * (self._steps - step)
+        ended = step - self._ends.IN_HAND
+        eta = self._ends.per_step(ended) * (self._steps - step) if ended else None
         self._report(Progress(step, self._steps, eta, self._preview))
         if self._stop.is_set():
             raise GenerationStopped
         return tensors
+
+    def seconds_per_step(self) -> float:
+        """What a step took, once the device has ended them all."""
+        return self._ends.per_step(self._done)
 
     def _look(
         self, pipe: FluxPipeline, step: int, latents: Tensor, width: int, height: int
@@ -101,15 +106,16 @@ class Steps:
 class _CpuTimes:
     """When steps ended, on a device that the host waits for."""
 
+    IN_HAND = 0
+
     def __init__(self) -> None:
-        self._ends: list[float] = []
-        self._begin = time.perf_counter()
+        self._ends = [time.perf_counter()]
 
     def mark(self) -> None:
         self._ends.append(time.perf_counter())
 
-    def per_step(self) -> float | None:
-        return (self._ends[-1] - self._begin) / len(self._ends)
+    def per_step(self, done: int) -> float:
+        return (self._ends[done] - self._ends[0]) / done
 
 
 class _CudaTimes:
@@ -120,6 +126,8 @@ class _CudaTimes:
     before, and the GPU always has one step in hand while the host queues the next.
     """
 
+    IN_HAND = 1
+
     def __init__(self) -> None:
         self._ends = [self._event()]
 
@@ -127,11 +135,8 @@ class _CudaTimes:
         self._ends.append(self._event())
         self._ends[-2].synchronize()
 
-    def per_step(self) -> float | None:
-        done = len(self._ends) - 2
-        if not done:
-            return None
-        return float(self._ends[0].elapsed_time(self._ends[-2])) / 1000 / done
+    def per_step(self, done: int) -> float:
+        return float(self._ends[0].elapsed_time(self._ends[done])) / 1000 / done
 
     @staticmethod
     def _event() -> torch.cuda.Event:

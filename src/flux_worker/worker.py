@@ -146,7 +146,6 @@ class Worker:
             stop.set()
             raise
         seconds |= {"wait_for_gpu": waited} | generation.seconds
-        seconds["per_step"] = generation.seconds["denoising"] / request.num_inference_steps
         return generation
 
     def _metadata(self, request: ImageRequest) -> dict[str, Any] | None:

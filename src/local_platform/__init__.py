@@ -1,4 +1,4 @@
-"""What the platform gives a worker, on one machine: an S3 server and a place to run.
+"""Runpod on one machine: its queue, with real workers, and an S3 server for their images.
 
 For trying and testing only; the worker itself imports nothing of it.
 """

@@ -1,7 +1,6 @@
 """The real worker behind the SDK's development API, on loopback."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -13,23 +12,18 @@ from urllib.request import Request, urlopen
 
 from local_platform import leash
 from local_platform.ports import check_free, free_ports
+from local_platform.surroundings import ROOT, demo_environment
 
-ROOT = Path(__file__).resolve().parents[2]
-DEMO_WEIGHTS = ROOT / "models" / "demo"
 START_TIMEOUT = 120.0
 """Seconds; importing torch and diffusers takes 5 to 15 of them on two cores."""
 
 
-def demo_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with the demo weights on a CPU unless it says otherwise.
-
-    Args:
-        settings: what wins over the environment.
-    """
-    demo = {"MODEL_PATH": str(DEMO_WEIGHTS), "ALLOW_CPU": "1"}
-    # Credentials and profiles of the developer's own have no business here.
-    outer = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return {**demo, **outer, **settings}
+def post_json(url: str, body: object) -> Any:
+    """Post JSON and return the JSON that is answered."""
+    headers = {"Content-Type": "application/json"}
+    request = Request(url, data=json.dumps(body).encode(), headers=headers)
+    with urlopen(request, timeout=600) as response:
+        return json.load(response)
 
 
 class ApiWorker:
@@ -78,13 +72,7 @@ class ApiWorker:
 
     def post(self, path: str, body: object) -> Any:
         """Post JSON and return the JSON that is answered."""
-        request = Request(
-            self.url + path,
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urlopen(request, timeout=600) as response:
-            return json.load(response)
+        return post_json(self.url + path, body)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT

@@ -57,8 +57,7 @@ def routes(endpoint: Endpoint, prefix: str) -> APIRouter:
     @router.api_route("/stream/{job_id}", methods=["GET", "POST"])
     async def stream(job_id: str) -> Json:
         job = _job(job_id)
-        if not job.stream and not job.final:
-            await queue.wait_until_final(job, STREAM_WAIT)
+        await queue.wait_for_stream(job, STREAM_WAIT)
         chunks, job.stream = job.stream, []
         return Json({**job.report(), "stream": chunks})
 

@@ -12,9 +12,10 @@ from urllib.request import urlopen
 from PIL import Image
 
 from local_platform import surroundings
-from local_platform.api_worker import ROOT, ApiWorker
+from local_platform.api_worker import ApiWorker
 from local_platform.s3_server import S3Server
 from local_platform.sheet import draw_sheet
+from local_platform.surroundings import ROOT
 
 OUT = ROOT / "out" / "demo.jpg"
 PROMPTS = (

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import httpx
 
-from local_platform.api_worker import ROOT
 from local_platform.fleet import Fleet
 from local_platform.job_queue import JobQueue
 from local_platform.jobs import Job
 from local_platform.json_response import Json
+from local_platform.surroundings import ROOT
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +56,13 @@ class Endpoint:
         """Return the body of `/health`."""
         jobs = self.queue.health()
         busy = self.queue.busy_workers()
-        running = len(self.fleet.running)
-        return {
-            "jobs": jobs,
-            "workers": {"idle": max(0, running - busy), "running": busy},
+        ready = len(self.fleet.ready)
+        workers = {
+            "idle": max(0, ready - busy),
+            "initializing": max(0, len(self.fleet.running) - ready),
+            "running": busy,
         }
+        return {"jobs": jobs, "workers": workers}
 
     async def _tick(self) -> None:
         while True:
@@ -85,9 +87,8 @@ async def post_webhook(url: str, job: Job) -> None:
             if attempt:
                 await asyncio.sleep(WEBHOOK_PAUSE)
             try:
-                if (
-                    await client.post(url, content=bytes(body), headers=headers)
-                ).status_code == 200:
+                answer = await client.post(url, content=bytes(body), headers=headers)
+                if answer.status_code == 200:
                     return
             except (httpx.HTTPError, httpx.InvalidURL):
                 continue

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local_platform import leash
-from local_platform.api_worker import ROOT
+from local_platform.surroundings import ROOT
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class Fleet:
         self._keepers: list[asyncio.Task[None]] = []
         self.running: dict[str, asyncio.subprocess.Process] = {}
         """The processes by worker id."""
+        self.ready: set[str] = set()
+        """The workers that have asked for a job."""
 
     def start(self, count: int) -> None:
         """Start that many workers, and keep that many running."""
@@ -83,6 +85,7 @@ class Fleet:
             self.running[worker_id] = process
             code = await process.wait()
             del self.running[worker_id]
+            self.ready.discard(worker_id)
             log.warning("Worker %s ended with code %s.", worker_id, code)
             self._on_vanished(worker_id)
             await asyncio.sleep(RESTART_PAUSE)

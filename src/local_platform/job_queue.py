@@ -20,7 +20,7 @@ MAX_LOST_WORKERS = 3
 class JobQueue:
     """The jobs of one endpoint."""
 
-    def __init__(self, on_final: Callable[[Job], None] = lambda job: None) -> None:
+    def __init__(self, on_final: Callable[[Job], None]) -> None:
         """Make an empty queue.
 
         Args:
@@ -29,6 +29,7 @@ class JobQueue:
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._stops: dict[str, set[str]] = {}  # worker to the jobs that it must stop
+        self._leaving: set[str] = set()  # workers that get nothing any more, gone ones included
         self._changed = asyncio.Event()
         self._closed = False
         self._on_final = on_final
@@ -63,6 +64,8 @@ class JobQueue:
             return False
         self._ended[job.status] -= 1
         job.lost_workers = 0
+        job.created = time.monotonic()
+        self.retried += 1
         self._requeue(job)
         return True
 
@@ -87,9 +90,11 @@ class JobQueue:
 
     async def take(self, worker_id: str, count: int, seconds: float) -> list[Job]:
         """Hand out waiting jobs; wait for the first of them for that time."""
-        await self._wait_for(lambda: bool(self._waiting), seconds)
+        await self._wait_for(lambda: bool(self._waiting) or worker_id in self._leaving, seconds)
         taken: list[Job] = []
-        while self._waiting and len(taken) < count and not self._closed:
+        if self._closed or worker_id in self._leaving:
+            return taken
+        while self._waiting and len(taken) < count:
             job = self._waiting.popleft()
             job.status, job.worker_id = Status.IN_PROGRESS, worker_id
             job.started = time.monotonic()
@@ -101,28 +106,51 @@ class JobQueue:
         for job in jobs:
             self._requeue(job, front=True)
 
-    def progress(self, job: Job, output: Any) -> None:
+    def progress(self, job: Job, worker_id: str, output: Any) -> None:
         """Note a running job's partial output; after its end it is dropped."""
-        if job.status is Status.IN_PROGRESS:
+        if job.run_by(worker_id):
             job.output = output
 
-    def finish(self, job: Job, output: Any, error: str | None) -> None:
-        """Note a job's result."""
-        status = Status.COMPLETED if error is None else Status.FAILED
-        self._end(job, status, output, error)
+    def stream(self, job: Job, worker_id: str, chunk: Any) -> None:
+        """Note a part of a running job's output, for `/stream`."""
+        if job.run_by(worker_id):
+            job.stream.append(chunk)
+            self._notify()
+
+    async def wait_for_stream(self, job: Job, seconds: float) -> None:
+        """Return when there is something to fetch or the job is final, or after that time."""
+        await self._wait_for(lambda: bool(job.stream) or job.final, seconds)
+
+    def finish(self, job: Job, worker_id: str, output: Any, error: str | None) -> None:
+        """Note a job's result, from the worker that has the job now."""
+        if job.run_by(worker_id):
+            status = Status.COMPLETED if error is None else Status.FAILED
+            self._end(job, status, output, error)
 
     async def stops(self, worker_id: str, seconds: float) -> list[str]:
         """Return the jobs that this worker must stop; wait for the first of them."""
         await self._wait_for(lambda: bool(self._stops.get(worker_id)), seconds)
         return sorted(self._stops.pop(worker_id, set()))
 
+    def stop_again(self, worker_id: str, job_ids: Iterable[str]) -> None:
+        """Keep stops for the next poll that a worker never received."""
+        self._stops.setdefault(worker_id, set()).update(job_ids)
+        self._notify()
+
+    def worker_leaves(self, worker_id: str) -> None:
+        """Hand nothing more to a worker that is about to end."""
+        self._leaving.add(worker_id)
+        self._notify()
+
     def worker_vanished(self, worker_id: str) -> None:
         """Queue the jobs of a worker that has ended again, or fail them when it keeps happening."""
+        self.worker_leaves(worker_id)
         self._stops.pop(worker_id, None)
         for job in list(self._jobs.values()):
             if job.status is Status.IN_PROGRESS and job.worker_id == worker_id:
                 job.lost_workers += 1
                 if job.lost_workers < MAX_LOST_WORKERS:
+                    self.retried += 1
                     self._requeue(job, front=True)
                 else:
                     times = f"{job.lost_workers} times"
@@ -152,10 +180,9 @@ class JobQueue:
                 self._time_out(job, now)
 
     def _time_out(self, job: Job, now: float) -> None:
-        ttl, execution = job.policy("ttl"), job.policy("executionTimeout")
-        if ttl is not None and now - job.created > ttl:
+        if now - job.created > job.ttl:
             self._end(job, Status.TIMED_OUT, None, "The job outlived its ttl.")
-        elif execution is not None and job.started and now - job.started > execution:
+        elif job.started is not None and now - job.started > job.execution_timeout:
             self._end(job, Status.TIMED_OUT, None, "The job took longer than its executionTimeout.")
 
     def _end(self, job: Job, status: Status, output: Any = None, error: str | None = None) -> None:
@@ -175,7 +202,8 @@ class JobQueue:
         job.status, job.worker_id = Status.IN_QUEUE, None
         job.started = job.finished = job.output = job.error = None
         (self._waiting.appendleft if front else self._waiting.append)(job)
-        self.retried += 1
+        for stops in self._stops.values():
+            stops.discard(job.id)
         self._notify()
 
     # -- waiting

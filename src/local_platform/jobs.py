@@ -24,6 +24,10 @@ class Status(StrEnum):
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT})
 RETRIABLE = frozenset({Status.FAILED, Status.TIMED_OUT})
 
+EXECUTION_TIMEOUT = 600.0
+TTL = 24 * 3600.0
+"""Seconds, unless a job's policy says otherwise, by
+https://docs.runpod.io/serverless/endpoints/endpoint-configurations."""
 FOREVER = 1e15
 """Milliseconds that are more than anybody waits: an integer can be too large for a float."""
 KEPT_ASYNC = 30 * 60.0
@@ -36,7 +40,7 @@ class Job:
     """One job. Times are seconds of the monotonic clock."""
 
     request: dict[str, Any]
-    """The client's body: `input`, and what the platform passes on, such as `s3Config`."""
+    """The client's body: `input`, `s3Config`, and what is the platform's own."""
     sync: bool
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: Status = Status.IN_QUEUE
@@ -59,24 +63,38 @@ class Job:
         """Whether the status can't change any more, but for a retry."""
         return self.status in FINAL
 
+    def run_by(self, worker_id: str) -> bool:
+        """Whether this worker has the job now: one that had it before has no say any more."""
+        return self.status is Status.IN_PROGRESS and self.worker_id == worker_id
+
     @property
     def webhook(self) -> str | None:
         """Where the client wants the result posted."""
         url = self.request.get("webhook")
         return url if isinstance(url, str) and url else None
 
-    def policy(self, name: str) -> float | None:
-        """Return a limit of the client's `policy` in seconds; the body has milliseconds."""
+    @property
+    def execution_timeout(self) -> float:
+        """Seconds that the job may run."""
+        return self._policy("executionTimeout", EXECUTION_TIMEOUT)
+
+    @property
+    def ttl(self) -> float:
+        """Seconds that the job may live."""
+        return self._policy("ttl", TTL)
+
+    def _policy(self, name: str, default: float) -> float:
         policy = self.request.get("policy")
         value = policy.get(name) if isinstance(policy, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            return None
-        return min(value, FOREVER) / 1000
+            return default
+        return min(value, FOREVER) / 1000  # the client counts milliseconds
 
     def for_worker(self) -> dict[str, Any]:
         """Return the job as a worker receives it."""
-        kept = {k: v for k, v in self.request.items() if k not in ("policy", "webhook")}
-        return {**kept, "id": self.id}
+        # Nothing else: the SDK gives up a whole batch for a key that it can't make an attribute of.
+        known = ("input", "s3Config")
+        return {"id": self.id} | {k: v for k, v in self.request.items() if k in known}
 
     def report(self) -> dict[str, Any]:
         """Return the body that tells a client how the job stands; times are in milliseconds."""

@@ -2,9 +2,13 @@
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import JSONResponse
+
+MAX_DEPTH = 100
+"""Deeper bodies can be read here and yet be too deep to be written, or for the worker to read."""
 
 
 class Json(JSONResponse):
@@ -22,9 +26,21 @@ def parse(data: bytes | bytearray) -> Any:
         ValueError: it isn't JSON; NaN and infinities aren't, whatever Python thinks.
     """
     try:
-        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _refuse(constant: str) -> None:

@@ -4,11 +4,11 @@ import os
 import sys
 
 from local_platform import surroundings
-from local_platform.api_worker import demo_environment
 from local_platform.endpoint import Endpoint
 from local_platform.ports import check_free, port_from_environment
 from local_platform.s3_server import S3Server
 from local_platform.server import Server
+from local_platform.surroundings import demo_environment
 
 ENDPOINT_IDS = {
     "dev": "black-forest-labs-flux-1-dev",
@@ -26,7 +26,7 @@ def main() -> None:
     workers = os.environ.get("WORKERS") or "1"
     if not workers.isdecimal():
         sys.exit(f"WORKERS must be the number of workers for each model, not {workers}.")
-    try:
+    with surroundings.on_a_terminal():
         port = port_from_environment()
         check_free(port)
         url = f"http://127.0.0.1:{port}"
@@ -40,10 +40,6 @@ def main() -> None:
                 for model in dict.fromkeys(models)
             ]
             Server(endpoints, port, int(workers), os.environ.get("LOCAL_API_KEY") or None).run()
-    except (RuntimeError, ValueError) as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(0)
 
 
 if __name__ == "__main__":

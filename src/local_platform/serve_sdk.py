@@ -11,15 +11,11 @@ from local_platform.s3_server import S3Server
 def main() -> None:
     """Start both, say where they are, and wait."""
     surroundings.shield()
-    try:
+    with surroundings.on_a_terminal():
         port = port_from_environment()
         with S3Server() as s3, ApiWorker(s3.environment, port=port) as worker:
             print(f"\nReady: POST {worker.url}/runsync (Ctrl-C to end).\n", file=sys.stderr)
             sys.exit(worker.wait())
-    except (RuntimeError, ValueError) as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(0)
 
 
 if __name__ == "__main__":

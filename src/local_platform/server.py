@@ -2,7 +2,10 @@
 
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -20,6 +23,19 @@ class Server(uvicorn.Server):
         platform = app.build(endpoints, workers, api_key)
         super().__init__(uvicorn.Config(platform, "127.0.0.1", port, log_level="warning"))
         self._endpoints = endpoints
+
+    @contextmanager
+    def in_thread(self) -> Iterator[None]:
+        """Serve on another thread until the block ends."""
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        while thread.is_alive() and not self.started:
+            time.sleep(0.01)
+        try:
+            yield
+        finally:
+            self.should_exit = True
+            thread.join()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say where."""

@@ -1,6 +1,6 @@
 """The platform's half that workers speak to: the protocol of runpod-python 1.12.0.
 
-The SDK posts JSON as a form, and long-polls for 90 seconds; a poll is answered a little earlier.
+The SDK posts JSON as a form. Its polls would wait for 90 seconds; here they are answered earlier.
 """
 
 from typing import Any
@@ -21,6 +21,7 @@ def routes(endpoint: Endpoint) -> APIRouter:
     router = APIRouter(prefix=f"/worker/{endpoint.id}", include_in_schema=False)
 
     async def take(request: Request, worker_id: str, count: int) -> list[Job]:
+        endpoint.fleet.ready.add(worker_id)
         jobs = await queue.take(worker_id, count, POLL)
         if jobs and await request.is_disconnected():
             queue.give_back(jobs)
@@ -40,8 +41,10 @@ def routes(endpoint: Endpoint) -> APIRouter:
         return Json([job.for_worker() for job in jobs])
 
     @router.get("/job-stop/{worker_id}")
-    async def job_stop(worker_id: str) -> Response:
+    async def job_stop(request: Request, worker_id: str) -> Response:
         stops = await queue.stops(worker_id, POLL)
+        if stops and await request.is_disconnected():
+            queue.stop_again(worker_id, stops)
         return Json({"jobsToStop": stops}) if stops else Response(status_code=204)
 
     @router.post("/job-done/{worker_id}/{job_id}")
@@ -52,19 +55,21 @@ def routes(endpoint: Endpoint) -> APIRouter:
         if job is None:
             return Response(status_code=200)  # forgotten: nobody waits for it any more
         if body.get("status") == "IN_PROGRESS":
-            queue.progress(job, body.get("output"))
+            queue.progress(job, worker_id, body.get("output"))
             return Response(status_code=200)
         error = body.get("error")
-        queue.finish(job, body.get("output"), error if isinstance(error, str) else None)
         if body.get("stopPod"):
+            queue.worker_leaves(worker_id)
             endpoint.fleet.replace(worker_id)
+        reason = error if isinstance(error, str) else None
+        queue.finish(job, worker_id, body.get("output"), reason)
         return Response(status_code=200)
 
     @router.post("/job-stream/{worker_id}/{job_id}")
     async def job_stream(request: Request, worker_id: str, job_id: str) -> Response:
         body, job = await _json(request), queue.get(job_id)
-        if body is not None and job is not None and not job.final:
-            job.stream.append(body)
+        if body is not None and job is not None:
+            queue.stream(job, worker_id, body)
         return Response(status_code=200)
 
     @router.get("/ping/{worker_id}")

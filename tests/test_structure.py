@@ -8,7 +8,18 @@ from conftest import ROOT
 
 STORY = [
     *("errors", "catalog", "settings", "values", "spelling", "request", "images", "bucket"),
-    *("weights", "pipeline", "decoding", "previews", "steps", "generator", "storage", "pricing"),
+    *(
+        "weights",
+        "headers",
+        "plan",
+        "pipeline",
+        "decoding",
+        "previews",
+        "steps",
+        "generator",
+        "storage",
+        "pricing",
+    ),
     *("logs", "progress", "worker", "fitness", "sdk"),
 ]
 MODULES = sorted((ROOT / "src/flux_worker").glob("*.py"))

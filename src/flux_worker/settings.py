@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     model_path: str | None = None
     hf_token: SecretStr | None = None
     allow_cpu: bool = False
+    precision: Literal["auto", "bf16", "fp8"] = "auto"
+    attention: Literal["auto", "native", "cudnn", "flash3", "flash4"] = "auto"
+    compile: bool | None = None
+    offload: Literal["auto", "none", "text_encoder", "transformer"] = "auto"
     jobs_in_flight: int | None = Field(default=None, ge=1, le=64)
     price_per_megapixel: Decimal | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
     embed_metadata: bool = True

@@ -27,11 +27,11 @@ def main() -> None:
 
         storage = Storage(settings)
         generator = Generator(pipeline.load(settings), settings.model)
+        fitness.register(generator, storage, settings)
     except CannotStart as reason:
         sys.exit(f"The worker can't start. {reason}")
 
     sdk.adapt()
-    fitness.register(generator, storage, settings.model)
     runpod.serverless.start(Worker(settings, generator, storage, sdk.channel()).sdk_config)
 
 

@@ -5,11 +5,10 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, counting_calls
 from runpod.serverless.modules import rp_fitness
 
 from flux_worker import fitness
-from flux_worker.catalog import MODELS
 from flux_worker.errors import CannotStart
 from flux_worker.generator import Generator
 from flux_worker.settings import Settings
@@ -24,9 +23,11 @@ def checks(pipe, bucket_settings):
     """Run the registered checks with the given changes to the bucket's settings."""
 
     def run(**changes):
-        storage = Storage(Settings(**{**bucket_settings, **changes}))
+        settings = Settings(
+            **{"flux_model": "schnell", "warmup_sizes": "256x256", **bucket_settings, **changes}
+        )
         rp_fitness.clear_fitness_checks()
-        fitness.register(Generator(pipe, MODELS["schnell"]), storage, MODELS["schnell"])
+        fitness.register(Generator(pipe, settings.model), Storage(settings), settings)
         try:
             for check in rp_fitness._fitness_checks:
                 check()
@@ -63,6 +64,18 @@ def test_weights_that_make_no_finite_image_are_named(checks, pipe):
             checks()
     finally:
         hook.remove()
+
+
+def test_every_warm_up_size_is_generated(checks, pipe):
+    with counting_calls(pipe.transformer) as calls:
+        checks(warmup_sizes="256x256, 512x256")
+    assert [call["hidden_states"].shape[1] for call in calls] == [64, 128]
+
+
+@pytest.mark.parametrize("sizes", ["huge", "1024", "2000x512", "512x512,"])
+def test_a_warm_up_size_that_nobody_could_ask_for_is_named(checks, sizes):
+    with pytest.raises(CannotStart, match=r"WARMUP_SIZES must list sizes"):
+        checks(warmup_sizes=sizes)
 
 
 def test_an_unfit_worker_ends_with_its_reason(s3):

@@ -141,6 +141,16 @@ def test_the_text_is_never_longer_than_the_tokenizer_allows(pipe):
     assert calls[0]["encoder_hidden_states"].shape[1] == pipe.tokenizer_2.model_max_length == 64
 
 
+def test_a_prompt_is_encoded_once(pipe):
+    generator = Generator(pipe, DEV)
+    with counting_calls(pipe.text_encoder_2) as calls:
+        first = generator.generate(request(negative_prompt="blue"), Event()).pixels
+        again = generator.generate(request(negative_prompt="blue"), Event()).pixels
+        generator.generate(request(prompt="blue"), Event())
+    assert len(calls) == 2
+    np.testing.assert_array_equal(first, again)
+
+
 def test_dropped_tokens_are_counted(pipe):
     generator = Generator(pipe, DEV)
     long = request(prompt="red " * 100, negative_prompt="blue " * 70)

@@ -6,22 +6,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-STORY = [
-    *("errors", "catalog", "settings", "values", "spelling", "request", "images", "bucket"),
-    *(
-        "weights",
-        "headers",
-        "plan",
-        "pipeline",
-        "decoding",
-        "previews",
-        "steps",
-        "generator",
-        "storage",
-        "pricing",
-    ),
-    *("logs", "progress", "worker", "fitness", "sdk"),
-]
+STORY = (
+    "errors catalog settings values spelling request images bucket "
+    "weights headers plan acceleration pipeline decoding previews steps generator "
+    "storage pricing logs progress worker fitness sdk"
+).split()
 MODULES = sorted((ROOT / "src/flux_worker").glob("*.py"))
 
 

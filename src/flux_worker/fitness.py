@@ -4,26 +4,41 @@ from threading import Event
 
 import runpod
 
-from flux_worker.catalog import ServedModel
+from flux_worker.errors import CannotStart, InvalidRequest
 from flux_worker.generator import Generator
 from flux_worker.request import ImageRequest
+from flux_worker.settings import Settings
 from flux_worker.storage import Storage
 
-WARM_UP = {"prompt": "a red circle", "width": 256, "height": 256, "num_inference_steps": 1}
+WARM_UP = {"prompt": "a red circle", "num_inference_steps": 1}
 
 
-def register(generator: Generator, storage: Storage, model: ServedModel) -> None:
-    """Have the SDK check that an image can be made and stored.
+def register(generator: Generator, storage: Storage, settings: Settings) -> None:
+    """Have the SDK check that images can be made, one of each warm-up size, and stored.
 
-    A failing check ends the worker with status 1, its sentence in the log and at the platform.
+    What is compiled or tuned for the first image is so before the first job. A failing check ends
+    the worker with status 1, its sentence in the log and at the platform.
+
+    Raises:
+        CannotStart: WARMUP_SIZES holds something else than sizes that can be asked for.
     """
+    requests = [_request(size, settings) for size in settings.warmup_sizes.split(",")]
 
-    def an_image_can_be_generated() -> None:
-        request, _ = ImageRequest.parse(WARM_UP, model)
-        generator.generate(request, Event())
+    def images_can_be_generated() -> None:
+        for request in requests:
+            generator.generate(request, Event())
 
     def the_bucket_can_be_written() -> None:
         storage.check()
 
-    for check in (an_image_can_be_generated, the_bucket_can_be_written):
+    for check in (images_can_be_generated, the_bucket_can_be_written):
         runpod.serverless.register_fitness_check(check)
+
+
+def _request(size: str, settings: Settings) -> ImageRequest:
+    try:
+        return ImageRequest.parse({**WARM_UP, "size": size}, settings.model)[0]
+    except InvalidRequest as error:
+        raise CannotStart(
+            f"WARMUP_SIZES must be sizes such as 1024x1024,768x512: {error}"
+        ) from None

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import Event
 from typing import Any
 
@@ -17,6 +18,9 @@ from flux_worker.errors import DeviceUnusable, GenerationFailed, GenerationStopp
 from flux_worker.images import Pixels
 from flux_worker.request import ImageRequest
 from flux_worker.steps import Report, Steps
+
+EMBEDDINGS_KEPT = 16
+"""Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
 
 
 @dataclass
@@ -37,6 +41,8 @@ class Generator:
         self._pipe = pipe
         self._max_tokens: int = min(model.max_sequence_length, pipe.tokenizer_2.model_max_length)
         self._device = torch.device(pipe._execution_device)
+        # The same prompt with other seeds, and the one negative prompt of a whole application.
+        self._encode = lru_cache(maxsize=EMBEDDINGS_KEPT)(self._encode_text)
 
     def generate(
         self, request: ImageRequest, stop: Event, report: Report = lambda progress: None
@@ -120,7 +126,7 @@ class Generator:
             pixels = _delivered(image, width, height, request)
         return Generation(pixels, seconds, sum(self._dropped_tokens(text) for text in prompts))
 
-    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encode_text(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
         prompt_embeds, pooled_prompt_embeds, _ = self._pipe.encode_prompt(
             prompt=text, prompt_2=None, max_sequence_length=self._max_tokens
         )

@@ -1,37 +1,46 @@
 """Loads FLUX onto the device, once, at cold start."""
 
+import importlib.util
 import logging
+import os
+import shutil
 
 import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 from diffusers import FluxPipeline
 
-from flux_worker import weights
+from flux_worker import acceleration, headers, plan, weights
 from flux_worker.errors import CannotStart
+from flux_worker.plan import Attention, Card
 from flux_worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
 def load(settings: Settings) -> FluxPipeline:
-    """Load the served model's pipeline: bfloat16 on CUDA, float32 on a CPU, all of it resident.
+    """Load the served model's pipeline, to run as planned for the card.
 
     Raises:
-        CannotStart: no CUDA device and `ALLOW_CPU` not set, or weights that can't be had or read.
+        CannotStart: no CUDA device and `ALLOW_CPU` not set, weights that can't be had or read, or
+            settings that the card can't follow.
     """
     device = _device(settings)
     folder = weights.find(settings)
+    how = plan.for_cpu(settings)
+    if device.type == "cuda":
+        how = plan.choose(_card(device), headers.count(folder), settings)
+    log.info("The plan: %s.", how)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     try:
         pipe: FluxPipeline = FluxPipeline.from_pretrained(
             folder,
-            # A CPU emulates bfloat16, slower than it computes in float32.
-            dtype=torch.bfloat16 if device.type == "cuda" else torch.float32,
+            dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
             use_safetensors=True,
             local_files_only=True,
-        ).to(device)
+        )
+        acceleration.apply(pipe, how, device)
     except torch.OutOfMemoryError:
         free, total = torch.cuda.mem_get_info()
         raise CannotStart(
@@ -57,6 +66,30 @@ def _device(settings: Settings) -> torch.device:
     raise CannotStart(
         "There is no CUDA device. Start the worker on a GPU, or set ALLOW_CPU=1 to try it on a CPU."
     )
+
+
+def _card(device: torch.device) -> Card:
+    """Describe a CUDA device and what is installed for it."""
+    properties = torch.cuda.get_device_properties(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    packages: dict[Attention, str] = {
+        "flash3": "flash_attn_interface",
+        "flash4": "flash_attn.cute.interface",
+    }
+    return Card(
+        name=properties.name,
+        capability=(properties.major, properties.minor),
+        memory=free,
+        flash=frozenset(name for name, package in packages.items() if _is_installed(package)),
+        compiler=shutil.which(os.environ.get("CC", "cc")) is not None,
+    )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _warn_of_another_model(pipe: FluxPipeline, settings: Settings) -> None:

@@ -54,7 +54,7 @@ class Plan:
     """Of the linear layers in the transformer's blocks; everything else is bf16, or fp32."""
     fp8_modulation: bool = False
     text_encoder: Literal["resident", "fp8", "offloaded"] = "resident"
-    """T5: in the transformer's base precision, in fp8, or in host memory when it doesn't encode."""
+    """T5: in bf16, in fp8, or in bf16 in host memory, its layers copied to the card in turn."""
     transformer: Literal["resident", "streamed"] = "resident"
     """Streamed: its blocks wait in host memory and are copied to the card in turn."""
     vae_tiling: bool = False
@@ -124,21 +124,22 @@ def choose(card: Card, parameters: Parameters, settings: Settings) -> Plan:
 
 
 def _from_best() -> Iterator[Plan]:
-    """Exact before lossy, then quick before slow."""
+    """Nothing is moved before every layer is in fp8; apart from that exact comes before lossy."""
     bf16, fp8 = Plan("bf16"), Plan("fp8")
     yield bf16
     yield replace(bf16, vae_tiling=True)
-    yield replace(bf16, vae_tiling=True, text_encoder="offloaded")
     yield fp8
     yield replace(fp8, vae_tiling=True)
     yield replace(fp8, text_encoder="fp8")
     yield replace(fp8, text_encoder="fp8", vae_tiling=True)
     small = replace(fp8, text_encoder="fp8", vae_tiling=True, fp8_modulation=True)
     yield small
-    yield replace(fp8, text_encoder="offloaded", vae_tiling=True)
+    for layers in (bf16, fp8, small):
+        yield replace(layers, vae_tiling=True, text_encoder="offloaded")
     yield replace(small, transformer="streamed")
-    yield replace(bf16, text_encoder="offloaded", vae_tiling=True, transformer="streamed")
-    yield replace(small, text_encoder="offloaded", transformer="streamed")
+    for layers in (bf16, small):
+        tiled = replace(layers, vae_tiling=True, text_encoder="offloaded")
+        yield replace(tiled, transformer="streamed")
 
 
 def _is_asked_for(plan: Plan, settings: Settings) -> bool:
@@ -181,14 +182,12 @@ def predict_peak(plan: Plan, parameters: Parameters) -> int:
     if plan.transformer == "streamed":
         # One block computes while the next is copied.
         transformer = 2 * parameters.largest_block * layer + parameters.transformer_rest * 2
-    text_encoder = parameters.text_encoder * (1 if plan.text_encoder == "fp8" else 2)
-    always = transformer + parameters.small_components * 2
-    if plan.text_encoder != "offloaded":
-        always += text_encoder
-    encoding = text_encoder if plan.text_encoder == "offloaded" else 0
+    t5 = {"resident": 2, "fp8": 1, "offloaded": 0}[plan.text_encoder]
+    text_encoder = parameters.text_encoder * t5
+    always = transformer + text_encoder + parameters.small_components * 2
     side = TILE_SIDE if plan.vae_tiling else SIDE
     decoding = side * side * DECODING_BYTES_PER_PIXEL
-    return always + max(encoding, TOKENS * DENOISING_BYTES_PER_TOKEN, decoding)
+    return always + max(TOKENS * DENOISING_BYTES_PER_TOKEN, decoding)
 
 
 def _attention(card: Card, settings: Settings) -> Attention:

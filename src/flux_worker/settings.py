@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     attention: Literal["auto", "native", "cudnn", "flash3", "flash4"] = "auto"
     compile: bool | None = None
     offload: Literal["auto", "none", "text_encoder", "transformer"] = "auto"
+    warmup_sizes: str = "1024x1024"
     jobs_in_flight: int | None = Field(default=None, ge=1, le=64)
     price_per_megapixel: Decimal | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
     embed_metadata: bool = True

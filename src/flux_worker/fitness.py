@@ -39,6 +39,4 @@ def _request(size: str, settings: Settings) -> ImageRequest:
     try:
         return ImageRequest.parse({**WARM_UP, "size": size}, settings.model)[0]
     except InvalidRequest as error:
-        raise CannotStart(
-            f"WARMUP_SIZES must be sizes such as 1024x1024,768x512: {error}"
-        ) from None
+        raise CannotStart(f"WARMUP_SIZES must list sizes, as 1024x1024,768x512. {error}") from None

@@ -10,7 +10,7 @@ from torch import nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
-from flux_worker.plan import TILE_SIDE, Plan
+from flux_worker.plan import TILE_SIDE, Attention, Plan
 
 DIFFUSERS_ATTENTION = {
     "native": "native",
@@ -27,7 +27,7 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
     transformer = pipe.transformer
     fuse_projections(transformer)
     if plan.precision == "fp8":
-        _quantize_transformer(transformer, plan, device)
+        quantize_transformer(transformer, plan, device)
     if plan.text_encoder == "fp8":
         _quantize(pipe.text_encoder_2, _is_linear, device, activations=False)
     if plan.vae_tiling:
@@ -36,7 +36,7 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
         pipe.vae.tile_latent_min_size = TILE_SIDE // pipe.vae_scale_factor
     _place(pipe, plan, device)
     if device.type == "cuda":
-        _attend(transformer, plan)
+        attend(transformer, plan.attention)
         # cuDNN's convolutions want it; on a CPU it is slower.
         pipe.vae.to(memory_format=torch.channels_last)
     if plan.compile:
@@ -63,9 +63,11 @@ def compile_blocks(transformer: FluxTransformer2DModel) -> None:
     transformer.compile_repeated_blocks(fullgraph=True, dynamic=True)
 
 
-def _quantize_transformer(
+def quantize_transformer(
     transformer: FluxTransformer2DModel, plan: Plan, device: torch.device
 ) -> None:
+    """Hold the linear layers of the blocks in fp8, each output's weights with their own scale."""
+
     def chosen(module: nn.Module, name: str) -> bool:
         if not _is_linear(module, name) or "transformer_blocks." not in name:
             return False
@@ -111,7 +113,8 @@ def _place(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
     pipe.vae.to(device)
 
 
-def _attend(transformer: FluxTransformer2DModel, plan: Plan) -> None:
-    if plan.attention in ("flash3", "flash4"):
-        activate_flash_attention_impl(f"FA{plan.attention[-1]}")
-    transformer.set_attention_backend(DIFFUSERS_ATTENTION[plan.attention])
+def attend(transformer: FluxTransformer2DModel, attention: Attention) -> None:
+    """Compute the attention by this implementation from now on."""
+    if attention in ("flash3", "flash4"):
+        activate_flash_attention_impl(f"FA{attention[-1]}")
+    transformer.set_attention_backend(DIFFUSERS_ATTENTION[attention])

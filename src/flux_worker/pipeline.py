@@ -29,7 +29,7 @@ def load(settings: Settings) -> FluxPipeline:
     folder = weights.find(settings)
     how = plan.for_cpu(settings)
     if device.type == "cuda":
-        how = plan.choose(_card(device), headers.count(folder), settings)
+        how = plan.choose(card(device), headers.count(folder), settings)
     log.info("The plan: %s.", how)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -68,7 +68,7 @@ def _device(settings: Settings) -> torch.device:
     )
 
 
-def _card(device: torch.device) -> Card:
+def card(device: torch.device) -> Card:
     """Describe a CUDA device and what is installed for it."""
     properties = torch.cuda.get_device_properties(device)
     free, _ = torch.cuda.mem_get_info(device)

@@ -190,12 +190,17 @@ def predict_peak(plan: Plan, parameters: Parameters) -> int:
     return always + max(TOKENS * DENOISING_BYTES_PER_TOKEN, decoding)
 
 
-def _attention(card: Card, settings: Settings) -> Attention:
+def preferred_attention(card: Card) -> Attention:
+    """Return what the card does best with what is installed."""
     major = card.capability[0]
+    flash: dict[int, tuple[Attention, ...]] = {9: ("flash3", "flash4"), 10: ("flash4",)}
+    installed = (name for name in flash.get(major, ()) if name in card.flash)
+    return next(installed, "cudnn" if major in flash else "native")
+
+
+def _attention(card: Card, settings: Settings) -> Attention:
     if settings.attention == "auto":
-        preferred: dict[int, tuple[Attention, ...]] = {9: ("flash3", "flash4"), 10: ("flash4",)}
-        installed = (name for name in preferred.get(major, ()) if name in card.flash)
-        return next(installed, "cudnn" if major in preferred else "native")
+        return preferred_attention(card)
     if settings.attention in ("flash3", "flash4") and settings.attention not in card.flash:
         raise CannotStart(
             f"ATTENTION={settings.attention} needs its package, which isn't installed: install it, "

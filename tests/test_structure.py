@@ -8,7 +8,7 @@ from conftest import ROOT
 
 STORY = (
     "errors catalog settings values spelling request images bucket "
-    "weights headers plan acceleration pipeline decoding previews steps generator "
+    "weights headers plan loading acceleration pipeline decoding previews steps generator "
     "storage pricing logs progress worker fitness sdk"
 ).split()
 MODULES = sorted((ROOT / "src/flux_worker").glob("*.py"))

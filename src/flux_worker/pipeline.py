@@ -10,7 +10,7 @@ import torch
 import transformers.utils.logging
 from diffusers import FluxPipeline
 
-from flux_worker import acceleration, headers, plan, weights
+from flux_worker import acceleration, headers, loading, plan, weights
 from flux_worker.errors import CannotStart
 from flux_worker.plan import Attention, Card
 from flux_worker.settings import Settings
@@ -34,11 +34,12 @@ def load(settings: Settings) -> FluxPipeline:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     try:
-        pipe: FluxPipeline = FluxPipeline.from_pretrained(
+        # What is quantized or streamed goes to the device layer by layer, later.
+        at_once = how.precision != "fp8" and how.transformer == how.text_encoder == "resident"
+        pipe = loading.load(
             folder,
-            dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
-            use_safetensors=True,
-            local_files_only=True,
+            device if at_once else torch.device("cpu"),
+            torch.float32 if device.type == "cpu" else torch.bfloat16,
         )
         acceleration.apply(pipe, how, device)
     except torch.OutOfMemoryError:

@@ -151,7 +151,6 @@ def test_what_is_asked_for_is_done():
     assert choose("H100", offload="text_encoder").text_encoder == "offloaded"
     assert choose("H100", offload="transformer").transformer == "streamed"
     assert choose("RTX 4090", precision="bf16").transformer == "streamed"
-    assert not choose("H100", card("H100", compiler=False)).compile
 
 
 @pytest.mark.parametrize(
@@ -165,11 +164,19 @@ def test_what_is_asked_for_is_done():
         ),
         ("RTX 4080", {"offload": "none"}, r"needs about 18\.\d\. What fits: .*T5 offloaded"),
         ("H100", {"attention": "flash3"}, "needs its package"),
+        ("H100", {"offload": "transformer", "compile": True}, "There is no such plan as .*COMPILE"),
     ],
 )
 def test_what_is_impossible_is_said_with_what_fits(name, settings, says):
     with pytest.raises(CannotStart, match=says):
         choose(name, **settings)
+
+
+def test_compiling_without_a_compiler_is_an_error_only_if_asked_for():
+    bare = card("H100", compiler=False)
+    assert not choose("H100", bare).compile
+    with pytest.raises(CannotStart, match="needs a C compiler"):
+        choose("H100", bare, compile=True)
 
 
 def test_a_card_that_is_too_small_is_said_so():

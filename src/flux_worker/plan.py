@@ -104,6 +104,8 @@ def choose(card: Card, parameters: Parameters, settings: Settings) -> Plan:
     Raises:
         CannotStart: there is none; the sentence says what would fit.
     """
+    if settings.compile and not card.compiler:
+        raise CannotStart("COMPILE=true needs a C compiler: install gcc, or set COMPILE=false.")
     room = card.memory - MARGIN
     attention = _attention(card, settings)
     wanted = [
@@ -145,6 +147,9 @@ def _from_best() -> Iterator[Plan]:
 def _is_asked_for(plan: Plan, settings: Settings) -> bool:
     if settings.precision not in ("auto", plan.precision):
         return False
+    # Streaming hooks break the graphs that a compiled block must be.
+    if settings.compile and plan.transformer == "streamed":
+        return False
     moved = {
         "none": plan.text_encoder != "offloaded" and plan.transformer == "resident",
         "text_encoder": plan.text_encoder == "offloaded" and plan.transformer == "resident",
@@ -156,10 +161,7 @@ def _is_asked_for(plan: Plan, settings: Settings) -> bool:
 def _finished(
     plan: Plan, card: Card, parameters: Parameters, attention: Attention, settings: Settings
 ) -> Plan:
-    # Streaming hooks break the graphs that a compiled block must be.
-    compiled = plan.transformer == "resident" and card.compiler
-    if settings.compile is not None:
-        compiled = settings.compile and plan.transformer == "resident"
+    compiled = plan.transformer == "resident" and card.compiler and settings.compile is not False
     return replace(
         plan,
         attention=attention,
@@ -211,6 +213,8 @@ def _attention(card: Card, settings: Settings) -> Attention:
 
 def _needs(least: Plan | None, card: Card, settings: Settings) -> str:
     asked = f"PRECISION={settings.precision} with OFFLOAD={settings.offload}"
+    if settings.compile:
+        asked += " and COMPILE=true"
     if least is None:
         return f"There is no such plan as {asked}."
     return (

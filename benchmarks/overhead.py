@@ -1,0 +1,124 @@
+"""What the worker costs beside the bare pipeline, on the demo weights.
+
+    python -m benchmarks.overhead [--jobs 15] [--starts 5]
+
+A job: the handler's time, without encoding and upload, beside diffusers' pipeline with the same
+weights and inputs, in turn. A start: from the process's begin to where the SDK takes over, beside
+one that only imports torch, diffusers, transformers and runpod, in turn.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from diffusers import FluxPipeline
+
+from benchmarks.table import markdown
+from flux_worker import pipeline
+from flux_worker.generator import Generator
+from flux_worker.settings import Settings
+from flux_worker.storage import Storage
+from flux_worker.worker import Worker
+from local_platform import surroundings
+from local_platform.surroundings import DEMO_WEIGHTS, ROOT, demo_environment
+
+SIDE, STEPS = 512, 8
+IMPORTS = (
+    "import torch, transformers, runpod; from diffusers import FluxPipeline; print(flush=True)"
+)
+READY = b"Starting Serverless Worker"
+
+
+def main() -> None:
+    """Print both tables."""
+    surroundings.shield()
+    options = _options()
+    handler, bare = jobs(options.jobs)
+    rows = [("bare pipeline", f"{bare * 1e3:.0f}"), ("worker's handler", f"{handler * 1e3:.0f}")]
+    rows += [("overhead (bar: 40)", f"{(handler - bare) * 1e3:.0f}")]
+    print(f"{SIDE}×{SIDE}, {STEPS} steps, median of {options.jobs} jobs:\n")
+    print(markdown(("job, without encoding and upload", "ms"), rows), end="\n\n")
+    ready, imports = starts(options.starts)
+    rows = [("imports alone", f"{imports:.2f}", ""), ("worker ready", f"{ready:.2f}", "")]
+    rows[1] = ("worker ready (bar: 1.25)", f"{ready:.2f}", f"{ready / imports:.2f}")
+    print(f"Median of {options.starts} starts:\n")
+    print(markdown(("start", "s", "× imports"), rows))
+
+
+def jobs(count: int) -> tuple[float, float]:
+    """Return the median seconds of a job by the handler, and by the bare pipeline."""
+    settings = Settings(model_path=str(DEMO_WEIGHTS), allow_cpu=True)
+    worker = Worker(settings, Generator(pipeline.load(settings), settings.model), Storage(settings))
+    plain = FluxPipeline.from_pretrained(DEMO_WEIGHTS, dtype=torch.float32)
+    plain.set_progress_bar_config(disable=True)
+    records = _Records()
+    logging.getLogger("flux_worker").addHandler(records)
+    logging.getLogger("flux_worker").setLevel(logging.INFO)
+    logging.getLogger("flux_worker").propagate = False
+    handled, bare = [], []
+    for number in range(count + 1):
+        # Another prompt each time, whose embeddings no cache has.
+        prompt = f"a red circle on a white background {number}"
+        sizes = {"width": SIDE, "height": SIDE, "num_inference_steps": STEPS}
+        asyncio.run(worker.handle({"id": str(number), "input": {"prompt": prompt, **sizes}}))
+        seconds = records.seconds
+        handled.append(seconds["total"] - seconds["encode"] - seconds["upload"])
+        bare.append(_timed(lambda: plain(prompt, max_sequence_length=64, **sizes)))  # noqa: B023
+    return statistics.median(handled[1:]), statistics.median(bare[1:])
+
+
+def starts(count: int) -> tuple[float, float]:
+    """Return the median seconds until the worker is ready, and of the imports alone."""
+    environment = {**demo_environment({}), "PYTHONUNBUFFERED": "1"}
+    ready, imports = [], []
+    for _ in range(count):
+        imports.append(_until([sys.executable, "-c", IMPORTS], b"\n", environment))
+        ready.append(_until([sys.executable, str(ROOT / "handler.py")], READY, environment))
+    return statistics.median(ready), statistics.median(imports)
+
+
+class _Records(logging.Handler):
+    seconds: dict[str, float]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seconds = getattr(record, "fields", {}).get("seconds", {})
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def _until(command: list[str], said: bytes, environment: dict[str, str]) -> float:
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        cwd=os.fspath(ROOT),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as program:
+        if program.stdout is None or not any(said in line for line in program.stdout):
+            raise RuntimeError(f"{command[-1]} ended before it was ready")
+        seconds = time.perf_counter() - begin
+        program.kill()
+    return seconds
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--jobs", type=int, default=15)
+    parser.add_argument("--starts", type=int, default=5)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--vae-steps", type=int, default=2400)
     parser.add_argument("--text-steps", type=int, default=280)
-    parser.add_argument("--flow-steps", type=int, default=16000)
+    parser.add_argument("--flow-steps", type=int, default=30000)
     parser.add_argument("--guidance-steps", type=int, default=1000)
     parser.add_argument("--decoder-steps", type=int, default=1000)
     parser.add_argument(

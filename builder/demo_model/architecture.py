@@ -40,20 +40,19 @@ def clip_tokenizer() -> CLIPTokenizer:
     """Train a byte-level BPE tokenizer in CLIP's format, in which known words are one token."""
     bpe = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    # Every byte must also be known as the end of a word, or rare letters become the unknown token.
+    # As special tokens they keep their numbers; the trainer's own differ from run to run.
+    endings = [letter + "</w>" for letter in alphabet]
     trainer = trainers.BpeTrainer(
         vocab_size=1200,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        initial_alphabet=alphabet,
         end_of_word_suffix="</w>",
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        special_tokens=["<|startoftext|>", "<|endoftext|>", *endings],
         show_progress=False,
     )
-    # Every byte must also be known as the end of a word, or rare letters become the unknown token.
-    endings = [letter + "</w>" for letter in sorted(pre_tokenizers.ByteLevel.alphabet())]
     bpe.train_from_iterator(language.words(), trainer)
-    vocabulary = bpe.get_vocab()
-    for ending in endings:
-        vocabulary.setdefault(ending, len(vocabulary))
-    merges = _merges(bpe)
+    vocabulary, merges = bpe.get_vocab(), _merges(bpe)
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CLIP_TOKENS)
 
 

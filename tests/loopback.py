@@ -33,7 +33,11 @@ class Incoming(BaseHTTPRequestHandler):
 @contextmanager
 def serving(handle: Callable[[Incoming], None]) -> Iterator[str]:
     """Answer every request by this function, on a thread of its own; gives the URL."""
-    methods = {f"do_{name}": handle for name in ("GET", "HEAD", "POST", "PUT", "DELETE")}
+
+    def answer(request: Incoming) -> None:  # a bound method would not be given the request
+        handle(request)
+
+    methods = {f"do_{name}": answer for name in ("GET", "HEAD", "POST", "PUT", "DELETE")}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Incoming,), methods))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)

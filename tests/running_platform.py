@@ -32,8 +32,9 @@ class Platform:
         except HTTPError as error:
             return error.code, json.loads(error.read())
 
-    def wait(self, job_id, *statuses):
-        for _ in range(600):
+    def wait(self, job_id, *statuses, seconds=100):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             report = self("GET", f"/status/{job_id}")[1]
             if report["status"] in statuses:
                 return report

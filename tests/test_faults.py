@@ -24,6 +24,7 @@ from local_platform.s3_server import S3Server
 from local_platform.surroundings import demo_environment
 
 COST = 0.00131072
+LONG = 3000  # seconds: longer than any queue here takes
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 
 
@@ -210,7 +211,7 @@ def test_every_one_of_many_jobs_ends_once(stage, count):
         body = {"input": {**SMALL, "width": size, "seed": -1, "num_inference_steps": steps}}
         job_id = stage.platform("POST", "/run", body)[1]["id"]
         if wish == "stopped":
-            stage.platform.wait(job_id, "IN_PROGRESS", *FINAL)
+            stage.platform.wait(job_id, "IN_PROGRESS", *FINAL, seconds=LONG)
         if wish in ("cancelled", "stopped"):
             stage.platform("POST", f"/cancel/{job_id}")
         return job_id
@@ -218,7 +219,7 @@ def test_every_one_of_many_jobs_ends_once(stage, count):
     with ThreadPoolExecutor(8) as clients:
         ids = list(clients.map(submit, wishes))
     for number, (job_id, wish) in enumerate(zip(ids, wishes, strict=True), start=1):
-        status = stage.platform.wait(job_id, *FINAL)["status"]
+        status = stage.platform.wait(job_id, *FINAL, seconds=LONG)["status"]
         seen[status] += 1
         # A cancellation may come too late.
         too_late = {"COMPLETED", "CANCELLED"}

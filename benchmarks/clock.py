@@ -10,6 +10,7 @@ import diffusers
 import torch
 
 Result = TypeVar("Result")
+WARM_UP = 2
 SIDE = 8192  # of the matrices in `matmul_rate`; a CPU gets an eighth
 
 
@@ -32,13 +33,13 @@ class Clock:
         return time.perf_counter() - begin, result
 
     def each(self, work: Callable[[], object], times: int) -> list[float]:
-        """Run so many times; return the seconds of each."""
+        """Run so many times, after a warm-up; return the seconds of each."""
         marks = self.marks()
         marks.mark()
-        for _ in range(times):
+        for _ in range(WARM_UP + times):
             work()
             marks.mark()
-        return marks.between()
+        return marks.between()[WARM_UP:]
 
     def reset_peak(self) -> None:
         """Begin to look for the most memory."""
@@ -90,7 +91,7 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Measure a large matrix product: floating-point operations a second, the best of ten."""
     side = SIDE if device.type == "cuda" else SIDE // 8
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / min(Clock(device).each(lambda: left @ right, 12)[2:])
+    return 2 * side**3 / min(Clock(device).each(lambda: left @ right, 10))
 
 
 def versions(device: torch.device) -> str:

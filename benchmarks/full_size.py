@@ -26,12 +26,6 @@ class Architecture:
     transformer: dict[str, Any] = field(default_factory=dict)
     vae_widths: tuple[int, ...] = (128, 256, 512, 512)
 
-    @property
-    def widths(self) -> dict[str, int]:
-        """Widths of what goes into the transformer."""
-        given = {"in_channels": 64, "joint_attention_dim": 4096, "pooled_projection_dim": 768}
-        return given | {key: self.transformer[key] for key in given if key in self.transformer}
-
 
 DEV = Architecture()
 SCHNELL = Architecture(guidance=False, text_tokens=256, steps=4)
@@ -88,14 +82,15 @@ def embeddings(
 ) -> dict[str, Tensor]:
     """Return what the text encoders would give, always the same."""
     generator = torch.Generator(device).manual_seed(1)
-    widths = architecture.widths
+    width = architecture.transformer.get("joint_attention_dim", 4096)
+    pooled_width = architecture.transformer.get("pooled_projection_dim", 768)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, device=device, dtype=dtype)
 
     return {
-        "prompt_embeds": draw(1, architecture.text_tokens, widths["joint_attention_dim"]),
-        "pooled_prompt_embeds": draw(1, widths["pooled_projection_dim"]),
+        "prompt_embeds": draw(1, architecture.text_tokens, width),
+        "pooled_prompt_embeds": draw(1, pooled_width),
     }
 
 

@@ -20,7 +20,7 @@ from diffusers import FluxPipeline
 from torch import Tensor
 
 from benchmarks import full_size
-from benchmarks.clock import Clock, matmul_rate, versions
+from benchmarks.clock import WARM_UP, Clock, matmul_rate, versions
 from benchmarks.full_size import Architecture
 from benchmarks.table import markdown
 from flux_worker import acceleration, decoding
@@ -28,7 +28,6 @@ from flux_worker.pipeline import card
 from flux_worker.plan import Attention, Plan, preferred_attention
 
 MODELS = {"dev": full_size.DEV, "schnell": full_size.SCHNELL, "tiny": full_size.TINY}
-WARM_UP = 2
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -145,9 +144,7 @@ class Bench:
         watch.remove()
         steps = self._step_seconds(pipe, side)
         unpacked = decoding.unpack(pipe, latents, side, side)
-        decodings = self._clock.each(lambda: decoding.decode(pipe, unpacked), WARM_UP + self._runs)[
-            WARM_UP:
-        ]
+        decodings = self._clock.each(lambda: decoding.decode(pipe, unpacked), self._runs)
         step, decode = statistics.median(steps), statistics.median(decodings)
         if row is PLAIN:
             self._plain[side] = velocities[0]

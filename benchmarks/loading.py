@@ -23,10 +23,9 @@ from transformers import AutoConfig, T5EncoderModel
 
 from benchmarks.table import markdown
 from flux_worker import loading
+from flux_worker.loading import PIECE
+from local_platform.surroundings import DEMO_WEIGHTS
 
-DEMO = Path(__file__).parents[1] / "models" / "demo"
-"""Gives the tokenizers, CLIP and the VAE, which are small."""
-PIECE = 16 * 2**20
 PAGE = 4096
 CPU = torch.device("cpu")
 
@@ -83,13 +82,17 @@ def read_raw(files: list[Path]) -> list[Tensor]:
             opened.seek(begin)
             opened.readinto(memoryview(into.numpy()))
 
-    data = []
+    data, reads = [], []
     with ThreadPoolExecutor(loading.THREADS) as pool:
         for file in files:
             whole = torch.empty(file.stat().st_size, dtype=torch.uint8)
             data.append(whole)
-            for begin in range(0, len(whole), PIECE):
+            reads += [
                 pool.submit(read, file, whole[begin : begin + PIECE], begin)
+                for begin in range(0, len(whole), PIECE)
+            ]
+        for done in reads:
+            done.result()
     return data
 
 
@@ -100,9 +103,12 @@ def parameters(pipe: FluxPipeline) -> list[Tensor]:
 
 
 def make_checkpoint(folder: Path) -> None:
-    """Write a checkpoint of random numbers, so that no file has holes."""
-    shutil.copytree(DEMO, folder, dirs_exist_ok=True)
-    config = AutoConfig.from_pretrained(DEMO / "text_encoder_2")
+    """Write a checkpoint of random numbers, so that no file has holes.
+
+    The tokenizers, CLIP and the VAE are the demo's: they are small.
+    """
+    shutil.copytree(DEMO_WEIGHTS, folder, dirs_exist_ok=True)
+    config = AutoConfig.from_pretrained(DEMO_WEIGHTS / "text_encoder_2")
     config.update({"d_model": 4096, "d_ff": 10240, "num_heads": 64, "d_kv": 64, "num_layers": 4})
     config.vocab_size = 32128
     for name, make in (

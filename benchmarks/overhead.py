@@ -15,11 +15,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from diffusers import FluxPipeline
 
+from benchmarks.clock import Clock
 from benchmarks.table import markdown
 from flux_worker import pipeline
 from flux_worker.generator import Generator
@@ -41,15 +42,19 @@ def main() -> None:
     surroundings.shield()
     options = _options()
     handler, bare = jobs(options.jobs)
-    rows = [("bare pipeline", f"{bare * 1e3:.0f}"), ("worker's handler", f"{handler * 1e3:.0f}")]
-    rows += [("overhead (bar: 40)", f"{(handler - bare) * 1e3:.0f}")]
+    times = {
+        "bare pipeline": bare,
+        "worker's handler": handler,
+        "overhead (bar: 40)": handler - bare,
+    }
+    rows = [(name, f"{seconds * 1e3:.0f}") for name, seconds in times.items()]
     print(f"{SIDE}×{SIDE}, {STEPS} steps, median of {options.jobs} jobs:\n")
     print(markdown(("job, without encoding and upload", "ms"), rows), end="\n\n")
     ready, imports = starts(options.starts)
-    rows = [("imports alone", f"{imports:.2f}", ""), ("worker ready", f"{ready:.2f}", "")]
-    rows[1] = ("worker ready (bar: 1.25)", f"{ready:.2f}", f"{ready / imports:.2f}")
+    alone = ("imports alone", f"{imports:.2f}", "1.00")
+    ours = ("worker ready (bar: 1.25)", f"{ready:.2f}", f"{ready / imports:.2f}")
     print(f"Median of {options.starts} starts:\n")
-    print(markdown(("start", "s", "× imports"), rows))
+    print(markdown(("start", "s", "× imports"), (alone, ours)))
 
 
 def jobs(count: int) -> tuple[float, float]:
@@ -62,6 +67,7 @@ def jobs(count: int) -> tuple[float, float]:
     logging.getLogger("flux_worker").addHandler(records)
     logging.getLogger("flux_worker").setLevel(logging.INFO)
     logging.getLogger("flux_worker").propagate = False
+    clock = Clock(torch.device("cpu"))
     handled, bare = [], []
     for number in range(count + 1):
         # Another prompt each time, whose embeddings no cache has.
@@ -70,7 +76,7 @@ def jobs(count: int) -> tuple[float, float]:
         asyncio.run(worker.handle({"id": str(number), "input": {"prompt": prompt, **sizes}}))
         seconds = records.seconds
         handled.append(seconds["total"] - seconds["encode"] - seconds["upload"])
-        bare.append(_timed(lambda: plain(prompt, max_sequence_length=64, **sizes)))  # noqa: B023
+        bare.append(clock.timed(partial(plain, prompt, max_sequence_length=64, **sizes))[0])
     return statistics.median(handled[1:]), statistics.median(bare[1:])
 
 
@@ -89,12 +95,6 @@ class _Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.seconds = getattr(record, "fields", {}).get("seconds", {})
-
-
-def _timed(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def _until(command: list[str], said: bytes, environment: dict[str, str]) -> float:

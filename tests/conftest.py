@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +21,8 @@ from local_platform.s3_server import S3Server
 
 surroundings.shield()
 
-ROOT = Path(__file__).resolve().parents[1]
-DEMO = ROOT / "models" / "demo"
+ROOT = surroundings.ROOT
+DEMO = surroundings.DEMO_WEIGHTS
 
 
 @pytest.fixture(autouse=True)

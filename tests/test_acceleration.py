@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import DEMO, request
+from diffusers import FluxPipeline
 from PIL import Image
 from torch._dynamo.utils import counters
 
@@ -35,7 +36,7 @@ def differ(one, another):
 @pytest.fixture(scope="module")
 def plain():
     """diffusers' pipeline as it comes."""
-    return draw(pipeline.FluxPipeline.from_pretrained(DEMO, dtype=torch.float32))
+    return draw(FluxPipeline.from_pretrained(DEMO, dtype=torch.float32))
 
 
 def test_fused_projections_change_nothing_and_leave_nothing_twice(pipe, plain):
@@ -70,13 +71,13 @@ def test_fp8_draws_the_same_picture(plain):
 
 @pytest.mark.parametrize("how", [{"text_encoder": "offloaded"}, {"transformer": "streamed"}])
 def test_what_waits_in_host_memory_computes_the_same(plain, how):
-    pipe = pipeline.FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
     acceleration.apply(pipe, Plan("fp32", **how), torch.device("cpu"))
     assert differ(draw(pipe), plain) < 0.01
 
 
 def test_a_tiled_vae_decodes_the_same(pipe):
-    tiled = pipeline.FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    tiled = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
     acceleration.apply(tiled, Plan("fp32", vae_tiling=True), torch.device("cpu"))
     size = {"width": 1024, "height": 640, "num_inference_steps": 4}
     assert 0 < differ(draw(tiled, **size), draw(pipe, **size)) < 2

@@ -1,6 +1,5 @@
 """Makes a loaded pipeline run as the plan says."""
 
-import re
 from collections.abc import Callable
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
+from flux_worker.headers import MODULATION
 from flux_worker.plan import TILE_SIDE, Attention, Plan
 
 DIFFUSERS_ATTENTION = {
@@ -19,7 +19,6 @@ DIFFUSERS_ATTENTION = {
     "flash3": "_native_flash",
     "flash4": "_native_flash",
 }
-MODULATION = re.compile(r"norm\w*\.linear$")
 
 
 def apply(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
@@ -46,9 +45,10 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
 def fuse_projections(transformer: FluxTransformer2DModel) -> None:
     """Compute query, key and value by one matrix each, and forget the three it is made of."""
     transformer.fuse_qkv_projections()
-    for module in transformer.modules():
+    fused = [each for each in transformer.modules() if getattr(each, "fused_projections", False)]
+    for module in fused:
         for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj"):
-            if getattr(module, "fused_projections", False) and hasattr(module, name):
+            if hasattr(module, name):
                 delattr(module, name)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 LINEAR_IN_BLOCK = re.compile(r"((?:single_)?transformer_blocks\.\d+)\.(.+)\.weight")
-MODULATION = re.compile(r"norm\w*\.linear")
+MODULATION = re.compile(r"norm\w*\.linear$")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def count(folder: Path) -> Parameters:
             continue
         block, layer = found.groups()
         blocks[block] = blocks.get(block, 0) + size
-        if MODULATION.fullmatch(layer):
+        if MODULATION.search(layer):
             modulation += size
         elif "norm" not in layer:
             layers += size

@@ -7,8 +7,6 @@ tensors' own memory on a CPU, through a few pinned buffers on a GPU.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -34,7 +32,6 @@ DTYPES = {
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> FluxPipeline:
     """Load a checkpoint in diffusers' format; its transformer and T5 are on the device then."""
-    will_need(folder)
     transformer = _empty_transformer(folder / "transformer")
     text_encoder = _empty_t5(folder / "text_encoder_2")
     with Reader(device) as reader:
@@ -52,20 +49,6 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> FluxPipeline
         local_files_only=True,
     )
     return pipe
-
-
-def will_need(folder: Path) -> None:
-    """Have the operating system begin to read the weights, while the caller does something else."""
-    for file in folder.glob("*/*.safetensors"):
-        with file.open("rb") as opened, suppress(OSError):
-            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-
-
-@dataclass(frozen=True)
-class _Piece:
-    file: int
-    begin: int
-    into: Tensor  # bytes, on the device
 
 
 class Reader:
@@ -120,28 +103,28 @@ class Reader:
 
     def _read_into(self, data: Tensor, file: int, begin: int) -> None:
         for done in range(0, len(data), PIECE):
-            piece = _Piece(file, begin + done, data[done : done + PIECE])
-            self._reads.append(self._pool.submit(self._read, piece))
+            piece = data[done : done + PIECE]
+            self._reads.append(self._pool.submit(self._read, piece, file, begin + done))
 
-    def _read(self, piece: _Piece) -> None:
+    def _read(self, piece: Tensor, file: int, begin: int) -> None:
         if self._device.type != "cuda":
-            return _fill(piece, piece.into)
+            return _fill(piece, file, begin)
         buffer, stream = self._pinned.get()
         try:
-            part = buffer[: len(piece.into)]
-            _fill(piece, part)
+            part = buffer[: len(piece)]
+            _fill(part, file, begin)
             with torch.cuda.stream(stream):
-                piece.into.copy_(part, non_blocking=True)
+                piece.copy_(part, non_blocking=True)
             stream.synchronize()
         finally:
             self._pinned.put((buffer, stream))
 
 
-def _fill(piece: _Piece, into: Tensor) -> None:
+def _fill(into: Tensor, file: int, begin: int) -> None:
     view = memoryview(into.numpy())  # type: ignore[arg-type]
     done = 0
     while done < len(view):
-        read = os.preadv(piece.file, [view[done:]], piece.begin + done)
+        read = os.preadv(file, [view[done:]], begin + done)
         if not read:
             raise EOFError("a file of the weights is shorter than its header says")
         done += read

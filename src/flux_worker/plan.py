@@ -108,18 +108,17 @@ def choose(card: Card, parameters: Parameters, settings: Settings) -> Plan:
         raise CannotStart("COMPILE=true needs a C compiler: install gcc, or set COMPILE=false.")
     room = card.memory - MARGIN
     attention = _attention(card, settings)
-    wanted = [
-        _finished(plan, card, parameters, attention, settings)
-        for plan in _from_best()
-        if _is_asked_for(plan, settings)
-    ]
+
+    def plans(settings: Settings) -> list[Plan]:
+        asked_for = (plan for plan in _from_best() if _is_asked_for(plan, settings))
+        return [_finished(plan, card, parameters, attention, settings) for plan in asked_for]
+
+    wanted = plans(settings)
     for plan in wanted:
         if plan.peak <= room:
             return plan
     least = min(wanted, key=lambda plan: plan.peak, default=None)
-    automatic = Settings.model_construct(flux_model=settings.flux_model)
-    others = (_finished(plan, card, parameters, attention, automatic) for plan in _from_best())
-    fitting = next((plan for plan in others if plan.peak <= room), None)
+    fitting = next((plan for plan in plans(Settings.model_construct()) if plan.peak <= room), None)
     raise CannotStart(
         _needs(least, card, settings) + (f" What fits: {fitting}." if fitting else _nothing_fits())
     )

@@ -7,7 +7,7 @@ On a platform worker it takes jobs from the queue; `python handler.py` runs `tes
 
 import sys
 
-from flux_worker import logs
+from flux_worker import logs, prefetch, weights
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
@@ -17,14 +17,14 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         logs.configure(settings.runpod_log_level)
-        # Only now: these imports take seconds, and the libraries read their log levels with them.
-        import runpod
+        with prefetch.reading(weights.nearest(settings)):
+            # Only now: these imports take seconds, and the libraries read their log levels then.
+            import runpod
 
-        from flux_worker import fitness, pipeline, sdk
-        from flux_worker.generator import Generator
-        from flux_worker.storage import Storage
-        from flux_worker.worker import Worker
-
+            from flux_worker import fitness, pipeline, sdk
+            from flux_worker.generator import Generator
+            from flux_worker.storage import Storage
+            from flux_worker.worker import Worker
         storage = Storage(settings)
         generator = Generator(pipeline.load(settings), settings.model)
         fitness.register(generator, storage, settings)

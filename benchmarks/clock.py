@@ -1,13 +1,17 @@
 """Times and memory on whatever device there is: CUDA events, or the host's clock on a CPU."""
 
 import gc
+import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import diffusers
 import torch
+
+from local_platform.surroundings import ROOT
 
 Result = TypeVar("Result")
 WARM_UP = 2
@@ -112,3 +116,24 @@ def _driver() -> str:
             return file.readline().split("  ")[1].strip()
     except (OSError, IndexError):
         return "unknown"
+
+
+def seconds_until(command: list[str], said: bytes, environment: dict[str, str]) -> float:
+    """Start a program and end it once it has printed a line with `said`; return the seconds.
+
+    Raises:
+        RuntimeError: it ended before.
+    """
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        cwd=os.fspath(ROOT),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as program:
+        if program.stdout is None or not any(said in line for line in program.stdout):
+            raise RuntimeError(f"{command[-1]} ended before it was ready")
+        seconds = time.perf_counter() - begin
+        program.kill()
+    return seconds

@@ -4,30 +4,43 @@
 
 The checkpoint is made here, 4 GB: FLUX.1's transformer and T5 at their real width with few layers.
 Every page is touched before the clock stops, since mapped files are read only then. Cold means that
-the system was told to forget the files.
+the system was told to forget the files. The second table is of whole processes, imports included.
 """
 
 import argparse
 import os
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import local
 
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from torch import Tensor, nn
 from transformers import AutoConfig, T5EncoderModel
 
+from benchmarks.clock import seconds_until
 from benchmarks.table import markdown
 from flux_worker import loading
-from flux_worker.loading import PIECE
+from flux_worker.prefetch import PIECE, THREADS
 from local_platform.surroundings import DEMO_WEIGHTS
 
 PAGE = 4096
 CPU = torch.device("cpu")
+IMPORTS = (
+    "import runpod, torch; from diffusers import FluxPipeline; from flux_worker import loading"
+)
+LOAD = "loading.load(folder, torch.device('cpu'), torch.bfloat16)"
+STARTS = {
+    "plain": f"{IMPORTS}; from benchmarks.loading import load_plainly; load_plainly(folder)",
+    "worker, reading after the imports": f"{IMPORTS}; {LOAD}",
+    "worker": f"with prefetch.reading(folder): {IMPORTS}\n{LOAD}",
+}
+LOADED = b"loaded"
 
 
 def main() -> None:
@@ -40,60 +53,94 @@ def main() -> None:
     ways: dict[str, Callable[[], Iterable[Tensor]]] = {
         "raw reading, 8 threads": lambda: read_raw(files),
         "worker": lambda: parameters(loading.load(options.folder, CPU, torch.bfloat16)),
-        "plain from_pretrained": lambda: parameters(
-            FluxPipeline.from_pretrained(options.folder, dtype=torch.bfloat16)
-        ),
+        "plain from_pretrained": lambda: load_plainly(options.folder),
     }
     rows = []
     for state in ("cold", "warm"):
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(options.rounds):
             for name, way in ways.items():
-                seconds[name].append(timed(way, files, state == "warm"))
+                (warm_up if state == "warm" else forget)(files)
+                seconds[name].append(timed(way))
         best = statistics.median(seconds["raw reading, 8 threads"])
         for name, times in seconds.items():
             median = statistics.median(times)
             figures = (f"{median:.2f}", f"{size / median / 1e9:.2f}", f"{best / median:.0%}")
             rows.append((f"{state}: {name}", *figures))
     print(f"{size / 1e9:.1f} GB in {len(files)} files, median of {options.rounds} rounds:\n")
-    print(markdown(("way", "s", "GB/s", "of raw reading"), rows))
+    print(markdown(("way", "s", "GB/s", "of raw reading"), rows), end="\n\n")
+    starts: dict[str, list[float]] = {name: [] for name in STARTS}
+    for _ in range(options.rounds):
+        for name, program in STARTS.items():
+            forget(files)
+            starts[name].append(start(program, options.folder))
+    medians = [(name, statistics.median(times)) for name, times in starts.items()]
+    plain = medians[0][1]
+    rows = [(name, f"{median:.1f}", f"{median / plain:.0%}") for name, median in medians]
+    print(markdown(("cold start, imports and loading", "s", "of plain"), rows))
 
 
-def timed(way: Callable[[], Iterable[Tensor]], files: list[Path], warm: bool) -> float:
-    """Load once and touch every page; return the seconds."""
+def start(program: str, folder: Path) -> float:
+    """Return the seconds from a process's start until it has loaded the checkpoint."""
+    lines = (
+        "from pathlib import Path; from flux_worker import prefetch",
+        f"folder = Path({str(folder)!r})",
+        program,
+        f"print({LOADED.decode()!r}, flush=True)",
+    )
+    return seconds_until([sys.executable, "-c", "\n".join(lines)], LOADED, dict(os.environ))
+
+
+def forget(files: list[Path]) -> None:
+    """Have the system drop the files from memory."""
     for file in files:
         with file.open("rb") as opened:
-            if warm:
-                while opened.read(PIECE):
-                    pass
-            else:
-                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def warm_up(files: list[Path]) -> None:
+    """Have the system hold the files in memory."""
+    for file in files:
+        with file.open("rb") as opened:
+            while opened.read(PIECE):
+                pass
+
+
+def timed(way: Callable[[], Iterable[Tensor]]) -> float:
+    """Load once and touch every page; return the seconds."""
     begin = time.perf_counter()
-    for tensor in way():
-        tensor.view(-1).view(torch.uint8)[::PAGE].sum()
+    touch(way())
     return time.perf_counter() - begin
 
 
+def touch(tensors: Iterable[Tensor]) -> None:
+    """Use a byte of every page."""
+    for tensor in tensors:
+        tensor.view(-1).view(torch.uint8)[::PAGE].sum()
+
+
+def load_plainly(folder: Path) -> list[Tensor]:
+    """Load as diffusers does by itself, to the last page."""
+    tensors = parameters(FluxPipeline.from_pretrained(folder, dtype=torch.bfloat16))
+    touch(tensors)
+    return tensors
+
+
 def read_raw(files: list[Path]) -> list[Tensor]:
-    """Read all files at once into memory, and do nothing else."""
+    """Read all files at once, over and over into the same few buffers, and do nothing else."""
+    pieces = [(file, at) for file in files for at in range(0, file.stat().st_size, PIECE)]
+    buffers = local()
 
-    def read(file: Path, into: Tensor, begin: int) -> None:
+    def read(file: Path, begin: int) -> None:
+        if not hasattr(buffers, "mine"):
+            buffers.mine = bytearray(PIECE)
         with file.open("rb", buffering=0) as opened:
-            opened.seek(begin)
-            opened.readinto(memoryview(into.numpy()))
+            os.preadv(opened.fileno(), [buffers.mine], begin)
 
-    data, reads = [], []
-    with ThreadPoolExecutor(loading.THREADS) as pool:
-        for file in files:
-            whole = torch.empty(file.stat().st_size, dtype=torch.uint8)
-            data.append(whole)
-            reads += [
-                pool.submit(read, file, whole[begin : begin + PIECE], begin)
-                for begin in range(0, len(whole), PIECE)
-            ]
-        for done in reads:
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in [pool.submit(read, *piece) for piece in pieces]:
             done.result()
-    return data
+    return []
 
 
 def parameters(pipe: FluxPipeline) -> list[Tensor]:

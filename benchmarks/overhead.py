@@ -10,17 +10,14 @@ one that only imports torch, diffusers, transformers and runpod, in turn.
 import argparse
 import asyncio
 import logging
-import os
 import statistics
-import subprocess
 import sys
-import time
 from functools import partial
 
 import torch
 from diffusers import FluxPipeline
 
-from benchmarks.clock import Clock
+from benchmarks.clock import Clock, seconds_until
 from benchmarks.table import markdown
 from flux_worker import pipeline
 from flux_worker.generator import Generator
@@ -85,8 +82,8 @@ def starts(count: int) -> tuple[float, float]:
     environment = {**demo_environment({}), "PYTHONUNBUFFERED": "1"}
     ready, imports = [], []
     for _ in range(count):
-        imports.append(_until([sys.executable, "-c", IMPORTS], b"\n", environment))
-        ready.append(_until([sys.executable, str(ROOT / "handler.py")], READY, environment))
+        imports.append(seconds_until([sys.executable, "-c", IMPORTS], b"\n", environment))
+        ready.append(seconds_until([sys.executable, str(ROOT / "handler.py")], READY, environment))
     return statistics.median(ready), statistics.median(imports)
 
 
@@ -95,22 +92,6 @@ class _Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.seconds = getattr(record, "fields", {}).get("seconds", {})
-
-
-def _until(command: list[str], said: bytes, environment: dict[str, str]) -> float:
-    begin = time.perf_counter()
-    with subprocess.Popen(
-        command,
-        cwd=os.fspath(ROOT),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as program:
-        if program.stdout is None or not any(said in line for line in program.stdout):
-            raise RuntimeError(f"{command[-1]} ended before it was ready")
-        seconds = time.perf_counter() - begin
-        program.kill()
-    return seconds
 
 
 def _options() -> argparse.Namespace:

@@ -1,9 +1,12 @@
 """Measure how well the model follows prompts, by what the judge sees in its pictures.
 
+    python -m builder.demo_model.evaluation models/demo
+
 The grid: every shape in every colour, each on several backgrounds, seeds from FIRST_SEED on. None
 of it was used to tune the judge.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -175,3 +178,8 @@ def _scaled(setting: Setting, share: float) -> Setting:
 
 def _share(hits: list[bool]) -> float:
     return sum(hits) / max(1, len(hits))
+
+
+if __name__ == "__main__":
+    for line in report(FluxPipeline.from_pretrained(sys.argv[1], dtype=torch.float32)):
+        print(line, flush=True)

@@ -1,6 +1,7 @@
 """Makes a loaded pipeline run as the plan says."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
@@ -9,6 +10,7 @@ from torch import nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
+from flux_worker import compile_cache
 from flux_worker.headers import MODULATION
 from flux_worker.plan import TILE_SIDE, Attention, Plan
 
@@ -21,8 +23,11 @@ DIFFUSERS_ATTENTION = {
 }
 
 
-def apply(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
-    """Change the pipeline in place and move it to the device, for good."""
+def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | None = None) -> None:
+    """Change the pipeline in place and move it to the device, for good.
+
+    What is compiled is kept in `cache`, and taken from there.
+    """
     transformer = pipe.transformer
     fuse_projections(transformer)
     if plan.precision == "fp8":
@@ -38,7 +43,7 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
         attend(transformer, plan.attention)
         # cuDNN's convolutions want it; on a CPU it is slower.
         pipe.vae.to(memory_format=torch.channels_last)
-    if plan.compile:
+    if plan.compile and not (cache and compile_cache.install(transformer, plan, cache)):
         compile_blocks(transformer)
 
 

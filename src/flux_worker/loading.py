@@ -1,12 +1,13 @@
 """Reads the large components' weights in parallel, straight to where they are used.
 
 diffusers and transformers map the files into memory and load one component after the other, at the
-speed of single page faults. Here several threads read large pieces of all files at once: into the
-tensors' own memory on a CPU, through a few pinned buffers on a GPU.
+speed of single page faults. Here several threads read large pieces of all files at once: through a
+few pinned buffers to a GPU; on a CPU the files are mapped, too, but read ahead.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,11 +17,9 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 from torch import Tensor
 from transformers import AutoConfig, T5EncoderModel
 
-from flux_worker import headers
+from flux_worker import headers, prefetch
+from flux_worker.prefetch import PIECE
 
-THREADS = 8
-PIECE = 16 * 2**20
-"""Bytes that a thread reads at once."""
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -34,10 +33,7 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> FluxPipeline
     """Load a checkpoint in diffusers' format; its transformer and T5 are on the device then."""
     transformer = _empty_transformer(folder / "transformer")
     text_encoder = _empty_t5(folder / "text_encoder_2")
-    with Reader(device) as reader:
-        weights = {
-            name: reader.read(folder / name, dtype) for name in ("transformer", "text_encoder_2")
-        }
+    weights = mapped(folder, dtype) if device.type == "cpu" else copied(folder, device, dtype)
     transformer.load_state_dict(weights["transformer"], assign=True)
     _fill_t5(text_encoder, weights["text_encoder_2"])
     pipe: FluxPipeline = FluxPipeline.from_pretrained(
@@ -51,19 +47,52 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> FluxPipeline
     return pipe
 
 
+Weights = dict[str, dict[str, Tensor]]
+"""Tensors by component and name."""
+
+
+def mapped(folder: Path, dtype: torch.dtype) -> Weights:
+    """Map the large components' files into memory, and have them read ahead."""
+    weights: Weights = {}
+    with prefetch.reading(folder, to_the_end=True):
+        for component in prefetch.COMPONENTS:
+            tensors = weights[component] = {}
+            for path in sorted((folder / component).glob("*.safetensors")):
+                size = path.stat().st_size
+                whole = torch.from_file(os.fspath(path), size=size, dtype=torch.uint8)
+                for name, entry, begin, end in _entries(path):
+                    tensors[name] = _converted(_shaped(whole[begin:end], entry), dtype)
+    return weights
+
+
+def copied(folder: Path, device: torch.device, dtype: torch.dtype) -> Weights:
+    """Copy the large components' tensors to the device, while other threads read the next."""
+    weights: Weights = {}
+    with Reader(device) as reader:
+        for component in prefetch.COMPONENTS:
+            tensors = weights[component] = {}
+            for path in sorted((folder / component).glob("*.safetensors")):
+                file = reader.open(path)
+                for name, entry, begin, end in _entries(path):
+                    data = torch.empty(end - begin, dtype=torch.uint8, device=device)
+                    reader.read(file, begin, data)
+                    tensors[name] = _shaped(data, entry)
+    for tensors in weights.values():
+        tensors.update({name: _converted(tensor, dtype) for name, tensor in tensors.items()})
+    return weights
+
+
 class Reader:
-    """Reads tensors of many files at once; ends them all with its `with` block."""
+    """Reads into a device's memory, in parallel; all is there when its `with` block has ended."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="weights")
-        self._pinned: SimpleQueue[tuple[Tensor, torch.cuda.Stream]] = SimpleQueue()
-        self._reads: list[Any] = []
+        self._pool = ThreadPoolExecutor(prefetch.THREADS, thread_name_prefix="weights")
+        self._reads: list[Future[None]] = []
         self._files: list[int] = []
-        for _ in range(THREADS if device.type == "cuda" else 0):
-            buffer = torch.empty(PIECE, dtype=torch.uint8, pin_memory=True)
-            stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            self._pinned.put((buffer, stream))
+        self._buffers: SimpleQueue[Tensor] = SimpleQueue()
+        for _ in range(prefetch.THREADS):
+            pinned = device.type == "cuda"
+            self._buffers.put(torch.empty(PIECE, dtype=torch.uint8, pin_memory=pinned))
 
     def __enter__(self) -> "Reader":
         return self
@@ -77,47 +106,46 @@ class Reader:
             for file in self._files:
                 os.close(file)
 
-    def read(self, component: Path, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Begin to read a component's tensors; they are complete when the block has ended.
+    def open(self, path: Path) -> int:
+        """Open a file until the block ends."""
+        file = os.open(path, os.O_RDONLY)
+        self._files.append(file)
+        return file
 
-        Tensors of another floating-point type than `dtype` are read before this returns.
-        """
-        tensors: dict[str, Tensor] = {}
-        for path in sorted(component.glob("*.safetensors")):
-            file = os.open(path, os.O_RDONLY)
-            self._files.append(file)
-            start = 8 + int.from_bytes(os.pread(file, 8, 0), "little")
-            for name, entry in headers.read(path).items():
-                begin, end = entry["data_offsets"]
-                data = torch.empty(end - begin, dtype=torch.uint8, device=self._device)
-                self._read_into(data, file, start + begin)
-                tensors[name] = data.view(DTYPES[entry["dtype"]]).view(entry["shape"])
-        if any(tensor.is_floating_point() and tensor.dtype != dtype for tensor in tensors.values()):
-            for read in self._reads:
-                read.result()
-            tensors = {
-                name: tensor.to(dtype) if tensor.is_floating_point() else tensor
-                for name, tensor in tensors.items()
-            }
-        return tensors
+    def read(self, file: int, begin: int, into: Tensor) -> None:
+        """Begin to read as many bytes as the tensor has."""
+        for done in range(0, len(into), PIECE):
+            piece = into[done : done + PIECE]
+            self._reads.append(self._pool.submit(self._read, file, begin + done, piece))
 
-    def _read_into(self, data: Tensor, file: int, begin: int) -> None:
-        for done in range(0, len(data), PIECE):
-            piece = data[done : done + PIECE]
-            self._reads.append(self._pool.submit(self._read, piece, file, begin + done))
-
-    def _read(self, piece: Tensor, file: int, begin: int) -> None:
-        if self._device.type != "cuda":
-            return _fill(piece, file, begin)
-        buffer, stream = self._pinned.get()
+    def _read(self, file: int, begin: int, piece: Tensor) -> None:
+        buffer = self._buffers.get()
         try:
             part = buffer[: len(piece)]
             _fill(part, file, begin)
-            with torch.cuda.stream(stream):
-                piece.copy_(part, non_blocking=True)
-            stream.synchronize()
+            piece.copy_(part)
         finally:
-            self._pinned.put((buffer, stream))
+            self._buffers.put(buffer)
+
+
+def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any], int, int]]:
+    """Yield name, header entry, begin and end of each tensor in a safetensors file."""
+    with path.open("rb") as opened:
+        start = 8 + int.from_bytes(opened.read(8), "little")
+    for name, entry in headers.read(path).items():
+        begin, end = entry["data_offsets"]
+        yield name, entry, start + begin, start + end
+
+
+def _shaped(data: Tensor, entry: dict[str, Any]) -> Tensor:
+    dtype = DTYPES[entry["dtype"]]
+    if data.storage_offset() % dtype.itemsize:
+        data = data.clone()
+    return data.view(dtype).view(entry["shape"])
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def _fill(into: Tensor, file: int, begin: int) -> None:

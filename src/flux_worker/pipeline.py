@@ -41,7 +41,7 @@ def load(settings: Settings) -> FluxPipeline:
             device if at_once else torch.device("cpu"),
             torch.float32 if device.type == "cpu" else torch.bfloat16,
         )
-        acceleration.apply(pipe, how, device)
+        acceleration.apply(pipe, how, device, settings.compile_cache_dir)
     except torch.OutOfMemoryError:
         free, total = torch.cuda.mem_get_info()
         raise CannotStart(

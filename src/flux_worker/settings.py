@@ -1,6 +1,7 @@
 """Every setting of the worker, read once at cold start from the environment."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "bf16", "fp8"] = "auto"
     attention: Literal["auto", "native", "cudnn", "flash3", "flash4"] = "auto"
     compile: bool | None = None
+    compile_cache_dir: Path | None = None
     offload: Literal["auto", "none", "text_encoder", "transformer"] = "auto"
     warmup_sizes: str = "1024x1024"
     jobs_in_flight: int | None = Field(default=None, ge=1, le=64)

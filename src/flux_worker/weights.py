@@ -56,28 +56,29 @@ def find(settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_
         CannotStart: there are none; the sentence says what to set or which page to visit.
     """
     wanted = settings.model_path or settings.model.repository
-    if settings.model_path and (folder := _folder(settings.model_path)):
-        if lacking := missing(folder):
-            raise CannotStart(f"MODEL_PATH {wanted} is incomplete: {lacking} is missing there.")
-        return folder
-    for place, found in _at_hand(wanted, baked, cached):
+    for place, found in _at_hand(settings, baked, cached):
         lacking = missing(found)
         if not lacking:
             log.info("Weights of %s found in %s.", wanted, place)
             return found
+        if place == "MODEL_PATH":
+            raise CannotStart(f"MODEL_PATH {wanted} is incomplete: {lacking} is missing there.")
         log.warning("The weights of %s in %s lack %s: passed over.", wanted, place, lacking)
     return download(wanted, settings)
 
 
-def _folder(path: str) -> Path | None:
-    try:
-        folder = Path(path).expanduser()
-        return folder.resolve() if folder.is_dir() else None
-    except (OSError, RuntimeError):  # a name too long for a path, a user who doesn't exist
-        return None
+def nearest(settings: Settings) -> Path | None:
+    """Return the folder on this machine that `find` looks into first, if there is any."""
+    return next((folder for _, folder in _at_hand(settings)), None)
 
 
-def _at_hand(repository: str, baked: Path, cached: Path) -> Iterator[tuple[str, Path]]:
+def _at_hand(
+    settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_CACHE
+) -> Iterator[tuple[str, Path]]:
+    if settings.model_path and (folder := _folder(settings.model_path)):
+        yield "MODEL_PATH", folder
+        return
+    repository = settings.model_path or settings.model.repository
     if in_image := _folder(str(baked / repository)):
         yield "the image", in_image
     for place, cache in (
@@ -91,6 +92,14 @@ def _at_hand(repository: str, baked: Path, cached: Path) -> Iterator[tuple[str, 
             continue
         if snapshot := _folder(str(hub_folder / "snapshots" / revision)):
             yield place, snapshot
+
+
+def _folder(path: str) -> Path | None:
+    try:
+        folder = Path(path).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, RuntimeError):  # a name too long for a path, a user who doesn't exist
+        return None
 
 
 def missing(folder: Path) -> str | None:

@@ -1,0 +1,89 @@
+"""How long the first image waits for compilation, with the cache and without; the demo weights.
+
+    python -m benchmarks.first_image [--rounds 3] [--precision fp8]
+
+Seconds from the process's start to the first image, 512×512 in 4 steps: not compiled; compiled,
+with nothing kept from before; compiled by a worker that fills COMPILE_CACHE_DIR, and by a later
+one that finds it filled.
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.clock import seconds_until
+from benchmarks.table import markdown
+from local_platform.surroundings import demo_environment
+
+SAID = b"the first image"
+PROGRAM = f"""
+from threading import Event
+from flux_worker import pipeline
+from flux_worker.catalog import DEV
+from flux_worker.generator import Generator
+from flux_worker.request import ImageRequest
+from flux_worker.settings import Settings
+
+wanted = {{"prompt": "a red circle", "size": "512x512", "num_inference_steps": 4}}
+generator = Generator(pipeline.load(Settings.from_environment()), DEV)
+generator.generate(ImageRequest.parse(wanted, DEV)[0], Event())
+print({SAID.decode()!r}, flush=True)
+"""
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    options = _options()
+    seconds: dict[str, list[float]] = {}
+    for _ in range(options.rounds):
+        for way, taken in measure(options.precision).items():
+            seconds.setdefault(way, []).append(taken)
+    medians = {way: statistics.median(taken) for way, taken in seconds.items()}
+    eager = medians["not compiled"]
+    whole = medians["compiled"] - eager
+    rows = [
+        (way, f"{median:.1f}", f"{median - eager:.1f}", f"{(median - eager) / whole:.0%}")
+        for way, median in medians.items()
+    ]
+    print(f"Median of {options.rounds} rounds; bar: a later worker waits at most 15 %.\n")
+    print(markdown(("first image", "s", "for compilation, s", "of that without a cache"), rows))
+
+
+def measure(precision: str) -> dict[str, float]:
+    """Start a process each way; return the seconds until its first image."""
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = {"COMPILE_CACHE_DIR": f"{scratch}/cache"}
+        ways = {
+            "not compiled": {"COMPILE": "false"},
+            "compiled": {},
+            "compiled, fills the cache": cache,
+            "compiled, finds the cache filled": cache,
+        }
+        seconds = {}
+        for way, settings in ways.items():
+            inductor = Path(scratch, "inductor")
+            shutil.rmtree(inductor, ignore_errors=True)
+            environment = demo_environment(
+                {
+                    "COMPILE": "true",
+                    "PRECISION": precision,
+                    "TORCHINDUCTOR_CACHE_DIR": str(inductor),
+                    **settings,
+                }
+            )
+            seconds[way] = seconds_until([sys.executable, "-c", PROGRAM], SAID, environment)
+    return seconds
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp8"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

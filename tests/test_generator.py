@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 from threading import Event
 
@@ -217,6 +218,31 @@ def test_a_broken_gpu_asks_for_another_worker(pipe, make_worker):
         answer = run(worker, SMALL)
     assert answer["refresh_worker"] is True
     assert "this worker is being replaced" in answer["error"]
+    assert worker.sdk_config["refresh_worker"] is True
+
+
+def test_a_gpu_that_breaks_under_a_cancelled_job_is_noticed(pipe, make_worker):
+    worker, begun, cancelled = make_worker(), Event(), Event()
+
+    async def cancel():
+        job = asyncio.create_task(worker.handle({"id": "j", "input": SMALL}))
+        await asyncio.to_thread(begun.wait)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        cancelled.set()
+
+    def fail(*_):
+        begun.set()
+        cancelled.wait()
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    hook = pipe.transformer.register_forward_pre_hook(fail)
+    try:
+        asyncio.run(cancel())
+        worker._gpu.shutdown()
+    finally:
+        hook.remove()
     assert worker.sdk_config["refresh_worker"] is True
 
 

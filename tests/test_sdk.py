@@ -162,6 +162,18 @@ def test_a_worker_that_is_being_replaced_waits_for_no_job():
     assert asyncio.run(shut_down({"refresh_worker": True})) is None
 
 
+def test_an_idle_worker_that_needs_replacing_ends_by_itself():
+    async def idle(config):
+        scaler = sdk.Scaler(config)
+        fetching = asyncio.create_task(scaler._until_shutdown(asyncio.Event().wait()))
+        await asyncio.sleep(0)
+        config["refresh_worker"] = True
+        jobs = await asyncio.wait_for(fetching, 30)
+        return jobs, scaler.is_alive()
+
+    assert asyncio.run(idle({})) == (None, False)
+
+
 def test_the_sdk_itself_still_sends_each_progress_on_a_thread_of_its_own(monkeypatch):
     started = []
     monkeypatch.setattr(rp_progress.threading.Thread, "start", lambda self: started.append(self))

@@ -171,7 +171,12 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]
         fetch = asyncio.ensure_future(fetching)
         shutdown = asyncio.ensure_future(self._shutdown_event.wait())
         try:
-            await asyncio.wait({fetch, shutdown}, return_when=asyncio.FIRST_COMPLETED)
+            while not (fetch.done() or shutdown.done()):
+                await asyncio.wait({fetch, shutdown}, timeout=1, return_when="FIRST_COMPLETED")
+                # The SDK looks only after a job, and a cancelled one can break the GPU at its end.
+                if self.config.get("refresh_worker"):
+                    self.kill_worker()
+                    break
             # A worker that asks to be replaced must not run what comes now.
             if not fetch.done() and not self.config.get("refresh_worker"):
                 await asyncio.wait({fetch}, timeout=GRACE)

@@ -70,7 +70,6 @@ class Worker:
         except DeviceUnusable as error:
             # What CUDA says; no text of the job is in it.
             record |= {"status": "failed", "failure": str(error.__cause__).partition("\n")[0]}
-            self.sdk_config["refresh_worker"] = True
             return {"error": str(error), "refresh_worker": True}
         except GenerationFailed as error:
             record |= {"status": "failed", "failure": str(error)}
@@ -137,7 +136,13 @@ class Worker:
         stop, asked = Event(), time.perf_counter()
 
         def on_gpu() -> tuple[float, Generation]:
-            return time.perf_counter() - asked, self._generator.generate(request, stop, report)
+            waited = time.perf_counter() - asked
+            try:
+                return waited, self._generator.generate(request, stop, report)
+            except DeviceUnusable:
+                # Here, since nobody hears of it where the job has been cancelled meanwhile.
+                self.sdk_config["refresh_worker"] = True
+                raise
 
         loop = asyncio.get_running_loop()
         try:

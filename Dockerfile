@@ -20,6 +20,10 @@ ENV PYTHONUNBUFFERED=1 \
 # In a layer of its own: it changes rarely and is most of the image.
 COPY requirements/runtime.txt requirements/gpu.txt requirements/
 RUN pip install -r requirements/gpu.txt
+# Packages of compiled blocks (COMPILE_CACHE_DIR) are built with CUDA's headers, which came with the
+# wheels, and linked to the driver's library, which comes with the container and without this name.
+ENV CUDA_HOME=/usr/local/lib/python3.11/site-packages/nvidia/cu13
+RUN ln -s /usr/lib/x86_64-linux-gnu/libcuda.so.1 /usr/local/lib/libcuda.so
 
 COPY pyproject.toml README.md LICENSE ./
 COPY src/flux_worker src/flux_worker

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from threading import Timer
 from typing import TypeVar
 
 import diffusers
@@ -15,6 +16,7 @@ from local_platform.surroundings import ROOT
 
 Result = TypeVar("Result")
 WARM_UP = 2
+LONGEST = 600.0  # seconds until a program that says nothing is ended
 SIDE = 8192  # of the matrices in `matmul_rate`; a CPU gets an eighth
 
 
@@ -132,8 +134,11 @@ def seconds_until(command: list[str], said: bytes, environment: dict[str, str]) 
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as program:
+        limit = Timer(LONGEST, program.kill)
+        limit.start()
         if program.stdout is None or not any(said in line for line in program.stdout):
             raise RuntimeError(f"{command[-1]} ended before it was ready")
         seconds = time.perf_counter() - begin
+        limit.cancel()
         program.kill()
     return seconds

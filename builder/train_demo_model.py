@@ -16,6 +16,7 @@ from diffusers import FluxPipeline
 
 from builder.demo_model import (
     architecture,
+    decoder_training,
     evaluation,
     flow_training,
     guidance_training,
@@ -51,7 +52,7 @@ def train(pipeline: FluxPipeline, options: argparse.Namespace) -> bool:
         ("text", lambda stage: text_training.train(pipeline, stage)),
         ("flow", lambda stage: flow_training.train(pipeline, stage)),
         ("guidance", lambda stage: guidance_training.train(pipeline, stage)),
-        ("decoder", lambda stage: vae_training.train_decoder(pipeline.vae, stage)),
+        ("decoder", lambda stage: decoder_training.train(pipeline, stage)),
     ]
     for name, run in stages:
         stage = Stage(name, options.checkpoints, getattr(options, f"{name}_steps"), deadline)
@@ -74,7 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--text-steps", type=int, default=280)
     parser.add_argument("--flow-steps", type=int, default=30000)
     parser.add_argument("--guidance-steps", type=int, default=1000)
-    parser.add_argument("--decoder-steps", type=int, default=1000)
+    parser.add_argument("--decoder-steps", type=int, default=2500)
     parser.add_argument(
         "--evaluation", type=float, default=1.0, help="share of the evaluation's images"
     )

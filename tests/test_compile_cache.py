@@ -17,7 +17,8 @@ COMPILING = "The transformer's blocks are compiled, once"
 def _inductors_cache():
     """The worker names its folder in the environment, which is put back here."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        environment.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # else nothing would be put back
+        environment.delenv("TORCHINDUCTOR_CACHE_DIR")
         yield
 
 

@@ -36,16 +36,21 @@ def test_every_tensor_is_what_diffusers_loads(dtype):
 def test_pieces_and_shards_are_put_together(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "PIECE", 1000)
     folder = shutil.copytree(DEMO, tmp_path / "w")
-    pipe = FluxPipeline.from_pretrained(DEMO)
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
     shutil.rmtree(folder / "transformer")
     pipe.transformer.save_pretrained(folder / "transformer", max_shard_size="1MB")
     assert len(list((folder / "transformer").glob("*.safetensors"))) > 3
     for read in (
         loading.mapped(folder, torch.float32),
-        loading.copied(folder, CPU, torch.float32),
+        loading.copied(folder, CPU),
     ):
         for name, tensor in pipe.transformer.state_dict().items():
             assert torch.equal(read["transformer"][name], tensor)
+            assert read["transformer"][name].dtype == torch.float32
+
+
+def test_only_what_needs_no_conversion_is_copied_to_a_gpu():
+    assert loading.stored_types(DEMO) == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("component", ["transformer", "text_encoder_2"])

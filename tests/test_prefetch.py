@@ -1,3 +1,5 @@
+import ctypes
+import mmap
 import os
 import time
 
@@ -24,12 +26,14 @@ def weights(tmp_path):
 
 
 def cached(file):
-    """Whether the file's last bytes can be read without waiting for the disk."""
-    with file.open("rb") as opened:
-        try:
-            return bool(os.preadv(opened.fileno(), [bytearray(16)], SIZE - 16, os.RWF_NOWAIT))
-        except BlockingIOError:
-            return False
+    """Whether the file's last page is in memory, asked in a way that reads nothing."""
+    pages = (ctypes.c_ubyte * (SIZE // mmap.PAGESIZE))()
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), SIZE) as mapped:
+        begin = ctypes.c_char.from_buffer(mapped)
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.mincore(ctypes.byref(begin), ctypes.c_size_t(SIZE), pages) == 0
+        del begin
+    return bool(pages[-1] & 1)
 
 
 def test_the_weights_are_in_memory_before_they_are_asked_for(weights):
@@ -38,6 +42,21 @@ def test_the_weights_are_in_memory_before_they_are_asked_for(weights):
         while not cached(weights) and time.monotonic() < until:
             time.sleep(0.01)
         assert cached(weights)
+
+
+def test_the_end_of_the_block_can_wait_for_all_of_it(weights):
+    with prefetch.reading(weights.parents[1], to_the_end=True):
+        pass
+    assert cached(weights)
+
+
+def test_no_more_is_read_than_half_of_what_the_container_may_use(weights, tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    limit.write_text("1000000\n")
+    monkeypatch.setattr(prefetch, "CGROUP_LIMITS", (tmp_path / "none", limit))
+    with prefetch.reading(weights.parents[1], to_the_end=True):
+        pass
+    assert not cached(weights)
 
 
 def test_nothing_is_read_that_is_not_there(tmp_path):

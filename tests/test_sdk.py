@@ -174,6 +174,21 @@ def test_an_idle_worker_that_needs_replacing_ends_by_itself():
     assert asyncio.run(idle({})) == (None, False)
 
 
+def test_a_worker_that_needs_replacing_takes_no_job():
+    asked = []
+
+    async def fetch():
+        asked.append(1)
+        return [{"id": "j"}]
+
+    async def take():
+        scaler = sdk.Scaler({"refresh_worker": True})
+        return await scaler._until_shutdown(fetch()), scaler.is_alive()
+
+    assert asyncio.run(take()) == (None, False)
+    assert not asked
+
+
 def test_the_sdk_itself_still_sends_each_progress_on_a_thread_of_its_own(monkeypatch):
     started = []
     monkeypatch.setattr(rp_progress.threading.Thread, "start", lambda self: started.append(self))

@@ -8,8 +8,8 @@ from conftest import ROOT
 
 STORY = (
     "errors catalog settings values spelling request images bucket "
-    "weights prefetch headers plan loading compile_cache acceleration pipeline decoding previews "
-    "steps generator storage pricing logs progress worker fitness sdk"
+    "weights prefetch headers plan loading block_packages compile_cache acceleration pipeline "
+    "decoding previews steps generator storage pricing logs progress worker fitness sdk"
 ).split()
 MODULES = sorted((ROOT / "src/flux_worker").glob("*.py"))
 

@@ -161,7 +161,7 @@ def scheduler() -> FlowMatchEulerDiscreteScheduler:
         shift=3.0,
         use_dynamic_shifting=True,
         base_shift=1.2,
-        max_shift=2.0,
+        max_shift=2.5,
         base_image_seq_len=64,
         max_image_seq_len=1024,
     )

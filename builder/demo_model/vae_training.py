@@ -27,8 +27,6 @@ BATCH = 8
 LEARNING_RATE = 1e-3
 KL_WEIGHT = 3e-4
 EDGE_WEIGHT = 2.0
-LATENT_ERROR = 0.25  # of the diffusion, as the decoder is prepared for it, in scaled latents
-DECODER_LEARNING_RATE = 5e-4
 
 
 def train(vae: AutoencoderKL, stage: Stage) -> None:
@@ -44,34 +42,11 @@ def train(vae: AutoencoderKL, stage: Stage) -> None:
             drawn = vae.decode(posterior.sample()).sample.float()
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         loss = reconstruction_error(drawn, images) + KL_WEIGHT * kl
-        _descend(loss, optimiser, LEARNING_RATE * cosine(step, stage.steps, warm_up=100))
+        descend(loss, optimiser, LEARNING_RATE * cosine(step, stage.steps, warm_up=100))
         stage.show("off", (drawn - images).abs().mean().item())
         stage.show("spread", posterior.mean.std().item())
     vae.eval().requires_grad_(False)
     set_latent_scale(vae)
-
-
-def train_decoder(vae: AutoencoderKL, stage: Stage) -> None:
-    """Teach the decoder alone to draw clean pictures from latents with small errors.
-
-    The encoder stays as it is, and with it the latents that the transformer was trained on.
-    """
-    pieces = draw_pieces(POOL, Random(1))
-    decoder = vae.decoder.train().requires_grad_(True)
-    optimiser = torch.optim.AdamW(decoder.parameters(), DECODER_LEARNING_RATE, (0.9, 0.98))
-    for step in stage.run(decoder=decoder, optimiser=optimiser):
-        images = _sample(pieces, vae)
-        with torch.autocast(vae.device.type, torch.bfloat16):
-            with torch.no_grad():
-                latents = vae.encode(images).latent_dist.mean
-                strength = LATENT_ERROR / vae.config.scaling_factor
-                strength = strength * torch.rand(len(latents), 1, 1, 1, device=vae.device)
-                latents = latents + strength * torch.randn_like(latents)
-            drawn = vae.decode(latents).sample.float()
-        loss = reconstruction_error(drawn, images)
-        _descend(loss, optimiser, DECODER_LEARNING_RATE * cosine(step, stage.steps, warm_up=50))
-        stage.show("off", (drawn - images).abs().mean().item())
-    vae.eval().requires_grad_(False)
 
 
 def reconstruction_error(drawn: Tensor, images: Tensor) -> Tensor:
@@ -99,7 +74,8 @@ def _sample(pieces: Tensor, vae: AutoencoderKL) -> Tensor:
     return normalise(pieces[torch.randint(len(pieces), (BATCH,))].to(vae.device))
 
 
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Take one step down the loss."""
     for group in optimiser.param_groups:
         group["lr"] = learning_rate
     optimiser.zero_grad()

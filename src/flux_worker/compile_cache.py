@@ -7,31 +7,26 @@ kept instead.
 """
 
 import hashlib
-import inspect
 import json
 import logging
 import os
 import platform
+import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import FluxTransformer2DModel
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import cpp_extension
 
+from flux_worker import __version__, block_packages
+from flux_worker.block_packages import Calls
 from flux_worker.plan import Plan
 
 log = logging.getLogger(__name__)
-
-Calls = dict[str, dict[str, Any]]
-"""The arguments that each kind of block is called with, by the name of its class."""
 
 
 def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> bool:
@@ -43,16 +38,18 @@ def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> bool
     folder = root / key(transformer, plan)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
-        # FlashAttention 3 and 4 replace an operator in torch's dispatcher, past which a package
-        # calls the original.
-        if plan.precision == "fp8" or plan.attention in ("flash3", "flash4"):
+        if not _can_be_packaged(transformer, plan):
+            with tempfile.TemporaryFile(dir=folder):  # inductor fails where it can't write
+                os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
             return False
-        calls = example_calls(transformer)
+        calls = block_packages.example_calls(transformer)
         missing = [kind for kind in calls if not is_sound(_package(folder, kind))]
+        if not (missing or _run_packaged(transformer, calls, folder)):
+            missing = list(calls)
         if missing:
             _build(transformer, {kind: calls[kind] for kind in missing}, plan, folder)
-        _run_packaged(transformer, calls, folder)
+            if not _run_packaged(transformer, calls, folder):
+                return False
     except Exception as error:
         # Whatever is wrong with a cache, it is no reason not to serve.
         log.warning(
@@ -79,103 +76,55 @@ def key(transformer: FluxTransformer2DModel, plan: Plan) -> str:
         "gpu": f"sm_{major}{minor}",
         "cpu": [platform.machine(), *_cpu_features()],
         "cuda": torch.version.cuda,
+        "libc": platform.libc_ver(),
         "packages": {name: _version(name) for name in ("torch", "triton", "diffusers", "torchao")},
+        "worker": __version__,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
     return f"{device.type}-{facts['gpu']}-torch-{torch.__version__}-{digest[:16]}"
 
 
-def example_calls(transformer: FluxTransformer2DModel) -> Calls:
-    """Run the transformer once, on 64 text tokens and an image of 192, and see what blocks get."""
-    config, device, dtype = transformer.config, transformer.device, transformer.dtype
-    calls: Calls = {}
-
-    def keep(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = inspect.signature(type(block).forward).bind(block, *args, **kwargs).arguments
-        calls.setdefault(type(block).__name__, {k: v for k, v in given.items() if k != "self"})
-
-    hooks = [
-        block.register_forward_pre_hook(keep, with_kwargs=True) for block in _blocks(transformer)
-    ]
-    with torch.no_grad():
-        transformer(
-            hidden_states=torch.randn(1, 192, config.in_channels, device=device, dtype=dtype),
-            encoder_hidden_states=torch.randn(
-                1, 64, config.joint_attention_dim, device=device, dtype=dtype
-            ),
-            pooled_projections=torch.randn(
-                1, config.pooled_projection_dim, device=device, dtype=dtype
-            ),
-            timestep=torch.ones(1, device=device, dtype=dtype),
-            guidance=torch.ones(1, device=device) if config.guidance_embeds else None,
-            img_ids=torch.zeros(192, 3, device=device, dtype=dtype),
-            txt_ids=torch.zeros(64, 3, device=device, dtype=dtype),
-            joint_attention_kwargs={},
-        )
-    for hook in hooks:
-        hook.remove()
-    return calls
+def _can_be_packaged(transformer: FluxTransformer2DModel, plan: Plan) -> bool:
+    if transformer.device.type == "cuda" and cpp_extension.CUDA_HOME is None:
+        log.info("Without CUDA's headers (CUDA_HOME) only inductor's files are kept.")
+        return False
+    # FlashAttention 3 and 4 replace an operator in torch's dispatcher, past which a package calls
+    # the original.
+    return plan.precision != "fp8" and plan.attention not in ("flash3", "flash4")
 
 
 def _build(transformer: FluxTransformer2DModel, calls: Calls, plan: Plan, folder: Path) -> None:
     begin = time.perf_counter()
     log.info("The transformer's blocks are compiled, once, into %s.", folder)
-    # Not above: the imports take seconds, and a worker that finds its packages needs none of it.
-    from torch._inductor import aoti_compile_and_package
-    from torch.export import export
-
-    examples = {type(block).__name__: block for block in _blocks(transformer)}
+    examples = {type(block).__name__: block for block in block_packages.blocks(transformer)}
+    others = block_packages.example_calls(transformer, shorter=13)
     # Other workers may build at the same time: a package appears under its name only when whole.
-    with tempfile.TemporaryDirectory(dir=folder) as building:
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as finished,
+        tempfile.TemporaryDirectory() as building,
+    ):
         for kind, call in calls.items():
-            with torch.no_grad(), _attending(plan):
-                lengths = _open_lengths(call)
-                program = export(examples[kind], (), call, dynamic_shapes=lengths)
-                package = aoti_compile_and_package(
-                    program,
-                    package_path=f"{building}/{kind}.pt2",
-                    inductor_configs={"aot_inductor.package_constants_in_so": False},
-                )
-            os.replace(package, _package(folder, kind))
+            built = Path(building, f"{kind}.pt2")
+            block_packages.build(examples[kind], call, plan, built)
+            block_packages.compare(examples[kind], built, others[kind])
+            os.replace(shutil.copy(built, finished), _package(folder, kind))
     log.info("The blocks are compiled, in %.0f s.", time.perf_counter() - begin)
 
 
-def _attending(plan: Plan) -> AbstractContextManager[object]:
-    """The attention is chosen for a package when it is compiled."""
-    return sdpa_kernel(SDPBackend.CUDNN_ATTENTION) if plan.attention == "cudnn" else nullcontext()
-
-
-def _open_lengths(given: Any) -> Any:
-    """Leave open how many tokens: states are (1, tokens, width), rotations (tokens, width)."""
-    if isinstance(given, torch.Tensor):
-        tokens = given.dim() - 2
-        return {tokens: torch.export.Dim.AUTO} if given.shape[tokens] > 1 else None
-    if isinstance(given, dict):
-        return {name: _open_lengths(value) for name, value in given.items()}
-    if isinstance(given, tuple | list):
-        return type(given)(map(_open_lengths, given))
-    return None
-
-
-def _run_packaged(transformer: FluxTransformer2DModel, calls: Calls, folder: Path) -> None:
+def _run_packaged(transformer: FluxTransformer2DModel, calls: Calls, folder: Path) -> bool:
+    """Have every block run from its package, or leave all as they were if one can't."""
     loaded = []
-    for block in _blocks(transformer):
-        kind = type(block).__name__
-        package = torch._inductor.aoti_load_package(
-            str(_package(folder, kind)), run_single_threaded=True
-        )
-        weights = {name: parameter.data for name, parameter in block.named_parameters()}
-        package.load_constants(weights, check_full_update=True, user_managed=True)
-        package(**calls[kind])
-        loaded.append((block, package))
-    # Only now, so that a package that can't be used leaves every block as it was.
+    try:
+        for block in block_packages.blocks(transformer):
+            kind = type(block).__name__
+            loaded.append((block, block_packages.load(block, _package(folder, kind))))
+            loaded[-1][1](**calls[kind])
+    except Exception as error:
+        log.warning("The packages in %s can't be run: %s", folder, error)
+        return False
     for block, package in loaded:
-        block.forward = package.__call__
-
-
-def _blocks(transformer: FluxTransformer2DModel) -> Iterator[nn.Module]:
-    yield from transformer.transformer_blocks
-    yield from transformer.single_transformer_blocks
+        block.forward = package
+    return True
 
 
 def _package(folder: Path, kind: str) -> Path:

@@ -30,10 +30,16 @@ DTYPES = {
 
 
 def load(folder: Path, device: torch.device, dtype: torch.dtype) -> FluxPipeline:
-    """Load a checkpoint in diffusers' format; its transformer and T5 are on the device then."""
+    """Load a checkpoint in diffusers' format.
+
+    Its transformer and T5 are on the device then where they are stored in this dtype; all else is
+    in host memory.
+    """
     transformer = _empty_transformer(folder / "transformer")
     text_encoder = _empty_t5(folder / "text_encoder_2")
-    weights = mapped(folder, dtype) if device.type == "cpu" else copied(folder, device, dtype)
+    # What has to be converted first would have to fit into the device twice.
+    as_it_is = device.type != "cpu" and stored_types(folder) == {dtype}
+    weights = copied(folder, device) if as_it_is else mapped(folder, dtype)
     transformer.load_state_dict(weights["transformer"], assign=True)
     _fill_t5(text_encoder, weights["text_encoder_2"])
     pipe: FluxPipeline = FluxPipeline.from_pretrained(
@@ -65,7 +71,15 @@ def mapped(folder: Path, dtype: torch.dtype) -> Weights:
     return weights
 
 
-def copied(folder: Path, device: torch.device, dtype: torch.dtype) -> Weights:
+def stored_types(folder: Path) -> set[torch.dtype]:
+    """Return the floating-point types of the large components' tensors."""
+    files = (file for name in prefetch.COMPONENTS for file in (folder / name).glob("*.safetensors"))
+    entries = (entry for file in files for entry in headers.read(file).values())
+    types = {DTYPES[entry["dtype"]] for entry in entries}
+    return {dtype for dtype in types if dtype.is_floating_point}
+
+
+def copied(folder: Path, device: torch.device) -> Weights:
     """Copy the large components' tensors to the device, while other threads read the next."""
     weights: Weights = {}
     with Reader(device) as reader:
@@ -77,8 +91,6 @@ def copied(folder: Path, device: torch.device, dtype: torch.dtype) -> Weights:
                     data = torch.empty(end - begin, dtype=torch.uint8, device=device)
                     reader.read(file, begin, data)
                     tensors[name] = _shaped(data, entry)
-    for tensors in weights.values():
-        tensors.update({name: _converted(tensor, dtype) for name, tensor in tensors.items()})
     return weights
 
 

@@ -14,6 +14,10 @@ from threading import Event
 
 COMPONENTS = ("transformer", "text_encoder_2")
 """The large ones, in the order in which they are loaded."""
+CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 THREADS = 8
 PIECE = 16 * 2**20
 """Bytes that a thread reads at once."""
@@ -21,7 +25,7 @@ PIECE = 16 * 2**20
 
 @contextmanager
 def reading(folder: Path | None, to_the_end: bool = False) -> Iterator[None]:
-    """Read a checkpoint's large files while the block runs, up to half of the machine's memory.
+    """Read a checkpoint's large files while the block runs, up to half of the memory there is.
 
     Args:
         folder: in diffusers' layout; None reads nothing.
@@ -42,13 +46,24 @@ def reading(folder: Path | None, to_the_end: bool = False) -> Iterator[None]:
 
 
 def _pieces(folder: Path) -> Iterator[tuple[Path, int]]:
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    room = _memory() // 2
     for component in COMPONENTS:
         for file in sorted((folder / component).glob("*.safetensors")):
             size = file.stat().st_size if file.exists() else 0
             for begin in range(0, min(size, room), PIECE):
                 yield file, begin
             room -= min(size, room)
+
+
+def _memory() -> int:
+    """Bytes that this container may use, or that the machine has."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in CGROUP_LIMITS:
+        try:
+            memory = min(memory, int(limit.read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return memory
 
 
 def _read(pieces: SimpleQueue[tuple[Path, int]], stop: Event) -> None:

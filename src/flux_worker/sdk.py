@@ -6,7 +6,7 @@ Remove a change when the SDK has made it itself: a test for each fails then.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -167,7 +167,11 @@ class Scaler(rp_scale.JobScaler):  # type: ignore[misc]
             if await super().stop_job(job_id):
                 return
 
-    async def _until_shutdown(self, fetching: Any) -> Any:
+    async def _until_shutdown(self, fetching: Coroutine[Any, Any, Any]) -> Any:
+        if self.config.get("refresh_worker"):
+            fetching.close()
+            self.kill_worker()
+            return None
         fetch = asyncio.ensure_future(fetching)
         shutdown = asyncio.ensure_future(self._shutdown_event.wait())
         try:

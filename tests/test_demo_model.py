@@ -125,7 +125,7 @@ def test_the_noise_falls_as_the_paper_shifts_it(pipe, make_worker, width, height
     finally:
         hook.remove()
     tokens = (width // 32) * (height // 32)
-    low, high = (64, 1.2), (1024, 2.0)  # as models/demo/scheduler has it
+    low, high = (64, 1.2), (1024, 2.5)  # as models/demo/scheduler has it
     mu = low[1] + (high[1] - low[1]) * (tokens - low[0]) / (high[0] - low[0])
     sigmas = [1 - step / steps for step in range(steps)]
     expected = [math.exp(mu) / (math.exp(mu) + 1 / sigma - 1) for sigma in sigmas]

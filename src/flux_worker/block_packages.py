@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
-from torch._inductor import aoti_compile_and_package, aoti_load_package
+from torch._inductor import aoti_compile_and_package
 from torch.export import Dim, export
+from torch.export.pt2_archive._package import AOTICompiledModel
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flux_worker.plan import Plan
@@ -83,7 +84,9 @@ def build(block: nn.Module, call: dict[str, Any], plan: Plan, path: Path) -> Non
 
 def load(block: nn.Module, path: Path) -> Callable[..., Any]:
     """Return what computes the block, with its weights where they are."""
-    package = aoti_load_package(os.fspath(path), run_single_threaded=True)
+    # Not by `aoti_load_package`: it compiles programs first, to see what the CPU can do.
+    loader = torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), "model", True, 1, -1)
+    package = AOTICompiledModel(loader)
     weights = {name: parameter.data for name, parameter in block.named_parameters()}
     package.load_constants(weights, check_full_update=True, user_managed=True)
     run: Callable[..., Any] = package.__call__

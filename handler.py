@@ -1,5 +1,5 @@
 """The Runpod Serverless entry point: a cold start loads FLUX once, then every job is one story,
-told in `flux_worker.worker`: parse → generate → encode → store → price → `{"image_url", "cost"}`.
+told in `flux_worker.serving.worker`, from its input to `{"image_url", "cost"}`.
 
 On a platform worker it takes jobs from the queue; `python handler.py` runs `test_input.json` once;
 `python handler.py --rp_serve_api` serves the SDK's development API on http://localhost:8000.
@@ -7,9 +7,10 @@ On a platform worker it takes jobs from the queue; `python handler.py` runs `tes
 
 import sys
 
-from flux_worker import logs, prefetch, weights
+from flux_worker import logs
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
+from flux_worker.weights import lookup, prefetch
 
 
 def main() -> None:
@@ -17,22 +18,21 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         logs.configure(settings.runpod_log_level)
-        with prefetch.reading(weights.nearest(settings)):
+        with prefetch.reading(lookup.nearest(settings)):
             # Only now: these imports take seconds, and the libraries read their log levels then.
-            import runpod
-
-            from flux_worker import fitness, pipeline, sdk
-            from flux_worker.generator import Generator
-            from flux_worker.storage import Storage
-            from flux_worker.worker import Worker
+            from flux_worker.delivery.storage import Storage
+            from flux_worker.engine import pipeline
+            from flux_worker.serving import fitness, sdk, sdk_posts
+            from flux_worker.serving.gpu import Gpu
+            from flux_worker.serving.worker import Worker
         storage = Storage(settings)
-        generator = Generator(pipeline.load(settings), settings.model)
-        fitness.register(generator, storage, settings)
+        gpu = Gpu(lambda: pipeline.load(settings), settings.model)
+        checks = fitness.checks(gpu, storage, settings)
     except CannotStart as reason:
         sys.exit(f"The worker can't start. {reason}")
 
-    sdk.adapt()
-    runpod.serverless.start(Worker(settings, generator, storage, sdk.channel()).sdk_config)
+    worker = Worker(settings, gpu, storage, sdk_posts.channel())
+    sdk.serve(worker, checks, settings.concurrency)
 
 
 if __name__ == "__main__":

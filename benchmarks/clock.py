@@ -12,7 +12,7 @@ from typing import TypeVar
 import diffusers
 import torch
 
-from local_platform.surroundings import ROOT
+from local_platform.processes.surroundings import ROOT
 
 Result = TypeVar("Result")
 WARM_UP = 2

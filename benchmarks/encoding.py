@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.table import markdown
-from flux_worker.images import Pixels, encode
+from flux_worker.delivery.images import Pixels, encode
 
 SIDE = 1024
 RUNS = 15

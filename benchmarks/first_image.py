@@ -14,20 +14,21 @@ import tempfile
 
 from benchmarks.clock import seconds_until
 from benchmarks.table import markdown
-from local_platform.surroundings import demo_environment
+from local_platform.processes.surroundings import demo_environment
 
 SAID = b"the first image"
 PROGRAM = f"""
 from threading import Event
-from flux_worker import pipeline
-from flux_worker.catalog import DEV
-from flux_worker.generator import Generator
-from flux_worker.request import ImageRequest
+from flux_worker.engine import pipeline
+from flux_worker.contract.catalog import DEV
+from flux_worker.generation.generator import Generator
+from flux_worker.generation.inputs import Inputs
+from flux_worker.contract.request import ImageRequest
 from flux_worker.settings import Settings
 
 wanted = {{"prompt": "a red circle", "size": "512x512", "num_inference_steps": 4}}
 generator = Generator(pipeline.load(Settings.from_environment()), DEV)
-generator.generate(ImageRequest.parse(wanted, DEV)[0], Event())
+generator.generate(ImageRequest.parse(wanted, DEV)[0], Inputs(), Event())
 print({SAID.decode()!r}, flush=True)
 """
 

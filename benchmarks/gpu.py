@@ -23,9 +23,10 @@ from benchmarks import full_size
 from benchmarks.clock import WARM_UP, Clock, matmul_rate, versions
 from benchmarks.full_size import Architecture
 from benchmarks.table import markdown
-from flux_worker import acceleration, decoding
-from flux_worker.pipeline import card
-from flux_worker.plan import Attention, Plan, preferred_attention
+from flux_worker.engine import acceleration
+from flux_worker.engine.card import Card
+from flux_worker.engine.plan import Attention, Plan
+from flux_worker.generation import decoding
 
 MODELS = {"dev": full_size.DEV, "schnell": full_size.SCHNELL, "tiny": full_size.TINY}
 RESULTS = Path(__file__).parent / "results"
@@ -77,7 +78,7 @@ def main() -> None:
     sides = [int(side) for side in options.sides.split(",")]
     wanted = options.rows.split(",") if options.rows else [row.name for row in ROWS]
     rows = [row for row in ROWS if row is PLAIN or row.name in wanted]
-    attention = preferred_attention(card(device)) if device.type == "cuda" else "native"
+    attention = Card.of(device).best_attention if device.type == "cuda" else "native"
     bench = Bench(architecture, device, dtype, attention, options.runs)
     measured = [result for row in rows for result in bench.measure(row, sides)]
     title = f"{options.model}, {versions(device)}, attention {attention}, {options.runs} runs"

@@ -21,13 +21,13 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.table import markdown
-from local_platform import surroundings
-from local_platform.api_worker import post_json
-from local_platform.endpoint import Endpoint
-from local_platform.ports import free_ports
-from local_platform.s3_server import S3Server
-from local_platform.server import Server
-from local_platform.surroundings import ROOT, demo_environment
+from local_platform.api.server import Server
+from local_platform.processes import surroundings
+from local_platform.processes.api_worker import post_json
+from local_platform.processes.ports import free_ports
+from local_platform.processes.s3_server import S3Server
+from local_platform.processes.surroundings import ROOT, demo_environment
+from local_platform.queue.endpoint import Endpoint
 
 KINDS = {
     "plain synchronous handler": (ROOT / "benchmarks" / "plain_handler.py", "1"),
@@ -38,7 +38,7 @@ KINDS = {
 
 def main() -> None:
     """Print a table."""
-    surroundings.shield()
+    surroundings.isolate()
     options = _options()
     results: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     with S3Server() as s3:

@@ -25,17 +25,21 @@ from transformers import AutoConfig, T5EncoderModel
 
 from benchmarks.clock import seconds_until
 from benchmarks.table import markdown
-from flux_worker import loading
-from flux_worker.prefetch import PIECE, THREADS
-from local_platform.surroundings import DEMO_WEIGHTS
+from flux_worker.weights import loading
+from flux_worker.weights.checkpoint import Checkpoint
+from flux_worker.weights.prefetch import PIECE, THREADS
+from local_platform.processes.surroundings import DEMO_WEIGHTS
 
 PAGE = 4096
 CPU = torch.device("cpu")
 IMPORTS = (
-    "import runpod, torch; from diffusers import FluxPipeline; from flux_worker import loading"
+    "import runpod, torch; from diffusers import FluxPipeline; "
+    "from flux_worker.weights import loading; from flux_worker.weights.checkpoint import Checkpoint"
 )
 IMPORTS += "; from benchmarks.loading import load_plainly, parameters, touch"
-LOAD = "touch(parameters(loading.load(folder, torch.device('cpu'), torch.bfloat16)))"
+LOAD = (
+    "touch(parameters(loading.load(Checkpoint.read(folder), torch.device('cpu'), torch.bfloat16)))"
+)
 STARTS = {
     "plain": f"{IMPORTS}; touch(load_plainly(folder))",
     "worker, reading after the imports": f"{IMPORTS}; {LOAD}",
@@ -53,7 +57,9 @@ def main() -> None:
     size = sum(file.stat().st_size for file in files)
     ways: dict[str, Callable[[], Iterable[Tensor]]] = {
         "raw reading, 8 threads": lambda: read_raw(files),
-        "worker": lambda: parameters(loading.load(options.folder, CPU, torch.bfloat16)),
+        "worker": lambda: parameters(
+            loading.load(Checkpoint.read(options.folder), CPU, torch.bfloat16)
+        ),
         "plain from_pretrained": lambda: load_plainly(options.folder),
     }
     rows = []
@@ -85,7 +91,7 @@ def main() -> None:
 def start(program: str, folder: Path) -> float:
     """Return the seconds from a process's start until it has loaded the checkpoint."""
     lines = (
-        "from pathlib import Path; from flux_worker import prefetch",
+        "from pathlib import Path; from flux_worker.weights import prefetch",
         f"folder = Path({str(folder)!r})",
         program,
         f"print({LOADED.decode()!r}, flush=True)",

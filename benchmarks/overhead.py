@@ -19,13 +19,13 @@ from diffusers import FluxPipeline
 
 from benchmarks.clock import Clock, seconds_until
 from benchmarks.table import markdown
-from flux_worker import pipeline
-from flux_worker.generator import Generator
+from flux_worker.delivery.storage import Storage
+from flux_worker.engine import pipeline
+from flux_worker.serving.gpu import Gpu
+from flux_worker.serving.worker import Worker
 from flux_worker.settings import Settings
-from flux_worker.storage import Storage
-from flux_worker.worker import Worker
-from local_platform import surroundings
-from local_platform.surroundings import DEMO_WEIGHTS, ROOT, demo_environment
+from local_platform.processes import surroundings
+from local_platform.processes.surroundings import DEMO_WEIGHTS, ROOT, demo_environment
 
 SIDE, STEPS = 512, 8
 IMPORTS = (
@@ -36,7 +36,7 @@ READY = b"Starting Serverless Worker"
 
 def main() -> None:
     """Print both tables."""
-    surroundings.shield()
+    surroundings.isolate()
     options = _options()
     handler, bare = jobs(options.jobs)
     times = {
@@ -57,7 +57,8 @@ def main() -> None:
 def jobs(count: int) -> tuple[float, float]:
     """Return the median seconds of a job by the handler, and by the bare pipeline."""
     settings = Settings(model_path=str(DEMO_WEIGHTS), allow_cpu=True)
-    worker = Worker(settings, Generator(pipeline.load(settings), settings.model), Storage(settings))
+    gpu = Gpu(lambda: pipeline.load(settings), settings.model)
+    worker = Worker(settings, gpu, Storage(settings))
     plain = FluxPipeline.from_pretrained(DEMO_WEIGHTS, dtype=torch.float32)
     plain.set_progress_bar_config(disable=True)
     records = _Records()

@@ -19,10 +19,13 @@ def main() -> None:
     # Only now, as in handler.py: they set logging up when they are imported.
     import runpod
 
-    from flux_worker import images, pipeline, pricing
-    from flux_worker.generator import Generator
-    from flux_worker.request import ImageRequest
-    from flux_worker.storage import Storage
+    from flux_worker.contract import pricing
+    from flux_worker.contract.request import ImageRequest
+    from flux_worker.delivery import images
+    from flux_worker.delivery.storage import Storage
+    from flux_worker.engine import pipeline
+    from flux_worker.generation.generator import Generator
+    from flux_worker.generation.inputs import Inputs
 
     storage = Storage(settings)
     generator = Generator(pipeline.load(settings), settings.model)
@@ -30,11 +33,12 @@ def main() -> None:
     def handle(job: dict[str, Any]) -> dict[str, Any]:
         begin = time.perf_counter()
         request, _ = ImageRequest.parse(job["input"], settings.model)
-        generation = generator.generate(request, Event())
+        seconds: dict[str, float] = {}
+        generation = generator.generate(request, Inputs(), Event(), seconds=seconds)
         image = images.encode(generation.pixels, request.image_format, request.model_dump())
         url = storage.publish(image)
         cost = pricing.cost(request.width, request.height, settings.price)
-        seconds = {**generation.seconds, "total": time.perf_counter() - begin}
+        seconds["total"] = time.perf_counter() - begin
         log = logging.getLogger("flux_worker")
         log.info("job completed", extra={"fields": {"seconds": seconds}})
         return {"image_url": url, "cost": float(cost)}

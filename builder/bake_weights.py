@@ -2,22 +2,25 @@
 
 import sys
 
-from flux_worker import logs, weights
-from flux_worker.catalog import MODELS
+from flux_worker import logs
+from flux_worker.contract.catalog import MODELS
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
+from flux_worker.weights.download import download
+from flux_worker.weights.lookup import BAKED_WEIGHTS
 
 
 def main() -> None:
     """Fill the folder where the worker looks for baked weights."""
     wanted = sys.argv[1]
     logs.configure("INFO")
-    repositories: dict[str, str] = {name: model.repository for name, model in MODELS.items()}
-    repository = repositories.get(wanted, wanted)
     try:
-        weights.download(
-            repository, Settings.from_environment(), into=weights.BAKED_WEIGHTS / repository
-        )
+        settings = Settings.from_environment()
+        repository = wanted
+        if model := MODELS.get(wanted):
+            settings = settings.model_copy(update={"flux_model": model.name})
+            repository = model.repository
+        download(repository, settings, into=BAKED_WEIGHTS / repository)
     except CannotStart as reason:
         sys.exit(str(reason))
 

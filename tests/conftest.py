@@ -1,28 +1,51 @@
 """Real parts for the tests: the demo weights, an S3 server, the worker built on them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from diffusers import FluxPipeline
 from torch import nn
 
-from flux_worker import pipeline
-from flux_worker.catalog import DEV, ServedModel
-from flux_worker.generator import Generator
-from flux_worker.request import ImageRequest
+from flux_worker.contract.catalog import DEV, ServedModel
+from flux_worker.contract.request import ImageRequest
+from flux_worker.delivery.storage import Storage
+from flux_worker.engine import pipeline
+from flux_worker.generation.generator import Generation, Generator
+from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.report import Progress, Report
+from flux_worker.serving.gpu import Gpu
+from flux_worker.serving.worker import Worker
 from flux_worker.settings import Settings
-from flux_worker.storage import Storage
-from flux_worker.worker import Worker
-from local_platform import surroundings
-from local_platform.s3_server import S3Server
+from local_platform.processes import surroundings
+from local_platform.processes.s3_server import S3Server
 
-surroundings.shield()
+surroundings.isolate()
 
 ROOT = surroundings.ROOT
 DEMO = surroundings.DEMO_WEIGHTS
+
+
+SEARCH = """
+import logging, sys
+from pathlib import Path
+from flux_worker.weights import lookup
+from flux_worker.errors import CannotStart
+from flux_worker.settings import Settings
+logging.basicConfig(level="INFO")
+try:
+    print(lookup.find(Settings.from_environment(), Path(sys.argv[1]), Path(sys.argv[2])))
+except CannotStart as reason:
+    print(reason)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +66,47 @@ def pipe() -> FluxPipeline:
 
 
 @pytest.fixture(scope="session")
-def make_worker(pipe: FluxPipeline) -> Callable[..., Worker]:
-    """Build a worker on the demo weights from settings given by name."""
+def generate(pipe: FluxPipeline) -> Callable[..., Generation]:
+    """Generate what is asked for by name."""
 
-    def make(**settings: Any) -> Worker:
+    def generate(
+        model: ServedModel = DEV,
+        stop: Event | None = None,
+        report: Report = lambda progress: None,
+        **given: Any,
+    ) -> Generation:
+        asked = request(model, **given)
+        return Generator(pipe, model).generate(asked, Inputs(), stop or Event(), report)
+
+    return generate
+
+
+@pytest.fixture(scope="session")
+def reports(
+    generate: Callable[..., Generation],
+) -> Callable[..., tuple[Generation, list[Progress]]]:
+    """Generate what is asked for by name, and collect what is told meanwhile."""
+
+    def follow(**given: Any) -> tuple[Generation, list[Progress]]:
+        told: list[Progress] = []
+        return generate(report=told.append, **given), told
+
+    return follow
+
+
+@pytest.fixture(scope="session")
+def gpu(pipe: FluxPipeline) -> Callable[[ServedModel], Gpu]:
+    """The demo weights on a thread, one for each model."""
+    return cache(lambda model: Gpu(lambda: pipe, model))
+
+
+@pytest.fixture(scope="session")
+def make_worker(gpu: Callable[[ServedModel], Gpu]) -> Callable[..., Worker]:
+    """Build a worker on the demo weights from settings given by name, and parts of one's own."""
+
+    def make(parts: Mapping[str, Any] = {}, **settings: Any) -> Worker:
         read = Settings(**{"model_path": str(DEMO), "allow_cpu": True, **settings})
-        return Worker(read, Generator(pipe, read.model), Storage(read))
+        return Worker(read, **{"gpu": gpu(read.model), "storage": Storage(read), **parts})
 
     return make
 
@@ -56,6 +114,25 @@ def make_worker(pipe: FluxPipeline) -> Callable[..., Worker]:
 @pytest.fixture(scope="session")
 def bucket_settings(s3: S3Server) -> dict[str, str]:
     return {name.lower(): value for name, value in s3.environment.items()}
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Callable[..., tuple[str, str]]:
+    """Look for weights in a new process, as a cold start does; return the outcome and the log."""
+
+    def run(hub_url: str = "http://127.0.0.1:9", **settings: str) -> tuple[str, str]:
+        environment = {
+            **os.environ,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_ENDPOINT": hub_url,
+            **settings,
+        }
+        command = [sys.executable, "-c", SEARCH, tmp_path / "baked", tmp_path / "runpod"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stdout.strip(), done.stderr
+
+    return run
 
 
 def run(worker: Worker, job_input: object, **job: Any) -> dict[str, Any]:

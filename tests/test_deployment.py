@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from flux_worker.catalog import MODELS
-from flux_worker.request import ImageRequest
+from flux_worker.contract.catalog import MODELS
+from flux_worker.contract.request import ImageRequest
 from flux_worker.settings import Settings
 
 HUB = json.loads((ROOT / ".runpod/hub.json").read_text())

@@ -20,8 +20,8 @@ from conftest import ROOT, SMALL
 from fault_proxy import DROP, FaultProxy
 from running_platform import serving
 
-from local_platform.s3_server import S3Server
-from local_platform.surroundings import demo_environment
+from local_platform.processes.s3_server import S3Server
+from local_platform.processes.surroundings import demo_environment
 
 COST = 0.00131072
 LONG = 3000  # seconds: longer than any queue here takes

@@ -1,6 +1,6 @@
 import pytest
 
-from flux_worker.catalog import DEV, SCHNELL
+from flux_worker.contract.catalog import DEV, SCHNELL
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 

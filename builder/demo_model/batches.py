@@ -10,7 +10,6 @@ from random import Random
 
 import torch
 from diffusers import FluxPipeline
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 
 from builder.demo_model.latents import LatentPool, Size
@@ -88,14 +87,7 @@ def sample_times(pipeline: FluxPipeline, size: Size, count: int) -> Tensor:
     The rest are uniform before the shift, as the sigmas are: the normal's thin ends hold the steps
     that decide the structure and that clean up the last of the noise.
     """
-    config = pipeline.scheduler.config
-    shift = calculate_shift(
-        size.tokens,
-        config.base_image_seq_len,
-        config.max_image_seq_len,
-        config.base_shift,
-        MAX_SHIFT,
-    )
+    shift = size.shift(pipeline.scheduler, MAX_SHIFT)
     times = torch.randn(count).sigmoid()
     times = torch.where(torch.rand(count) < UNIFORM_TIMES, torch.rand(count), times)
     early = torch.rand(count) < EARLY

@@ -12,18 +12,18 @@ from random import Random
 import numpy as np
 import torch
 from diffusers import FluxPipeline
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 from tqdm import tqdm
 
 from builder.demo_model import evaluation
 from builder.demo_model.architecture import T5_TOKENS
-from builder.demo_model.dataset import Scene, draw, sample_scene
-from builder.demo_model.latents import Size
+from builder.demo_model.dataset import Scene, sample_scene
+from builder.demo_model.flow_training import velocity_of
+from builder.demo_model.latents import Size, draw_pixels, encode_pixels, normalise
 from builder.demo_model.schedule import cosine
 from builder.demo_model.stage import Stage
 from builder.demo_model.text import encode
-from builder.demo_model.vae_training import descend, normalise, reconstruction_error
+from builder.demo_model.vae_training import descend, reconstruction_error
 
 SCENES = {Size(256, 256): 96, Size(512, 512): 320, Size(1024, 1024): 240}
 BATCH_PIXELS = 8 * 512 * 512
@@ -86,26 +86,16 @@ def _refine(
     generator: torch.Generator,
 ) -> list[Refined]:
     vae, device = pipeline.vae, pipeline.vae.device
-    images = np.stack([draw(scene, size.height, size.width) for scene in scenes])
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    latents = vae.encode(normalise(pixels.to(device))).latent_dist.mean
-    latents = (latents - vae.config.shift_factor) * vae.config.scaling_factor
-    clean = FluxPipeline._pack_latents(latents, *latents.shape)
+    pixels = draw_pixels(scenes, size)
+    clean = encode_pixels(vae, pixels)
     wishes = [evaluation.Wish(scene.shape, scene.colour, scene.background) for scene in scenes]
     text = encode(pipeline, [wish.prompt for wish in wishes], T5_TOKENS)
     sigmas = _sigmas(pipeline, size, noise)
     noisy = clean.lerp(torch.randn(clean.shape, generator=generator).to(device), noise)
     for sigma, following in pairwise(sigmas):
-        velocity = pipeline.transformer(
-            hidden_states=noisy,
-            encoder_hidden_states=text.sequence,
-            pooled_projections=text.pooled,
-            timestep=torch.full((len(scenes),), sigma, device=device),
-            guidance=torch.full((len(scenes),), GUIDANCE, device=device),
-            img_ids=size.position_ids(device),
-            txt_ids=torch.zeros(T5_TOKENS, 3, device=device),
-            return_dict=False,
-        )[0]
+        times = torch.full((len(scenes),), sigma, device=device)
+        guidance = torch.full((len(scenes),), GUIDANCE, device=device)
+        velocity = velocity_of(pipeline.transformer, noisy, times, size, guidance, text)
         noisy = noisy + (following - sigma) * velocity
     restored = FluxPipeline._unpack_latents(
         noisy, size.height, size.width, pipeline.vae_scale_factor
@@ -116,14 +106,7 @@ def _refine(
 
 def _sigmas(pipeline: FluxPipeline, size: Size, noise: float) -> list[float]:
     """The scheduler's own from `noise` down to 0."""
-    config = pipeline.scheduler.config
-    shift = calculate_shift(
-        size.tokens,
-        config.base_image_seq_len,
-        config.max_image_seq_len,
-        config.base_shift,
-        config.max_shift,
-    )
+    shift = size.shift(pipeline.scheduler)
     pipeline.scheduler.set_timesteps(sigmas=np.linspace(1, 1 / STEPS, STEPS).tolist(), mu=shift)
     sigmas = pipeline.scheduler.sigmas.tolist()
     return [noise, *(sigma for sigma in sigmas if sigma < noise)]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from builder.demo_model.batches import Batch, Batches
+from builder.demo_model.latents import Size
 from builder.demo_model.optimisers import BlockOptimiser
 from builder.demo_model.stage import Stage
 from builder.demo_model.text import Embeddings
@@ -53,16 +54,29 @@ def predict(
     model: Callable[..., Any], batch: Batch, guidance: Tensor, text: Embeddings | None = None
 ) -> Tensor:
     """The velocity (batch, tokens, channels) at guidance (batch,), by its own text or another."""
-    text, device = text or batch.text, batch.noisy.device
-    with torch.autocast(device.type, torch.bfloat16):
-        velocity: Tensor = model(
-            hidden_states=batch.noisy,
-            encoder_hidden_states=text.sequence,
-            pooled_projections=text.pooled,
-            timestep=batch.times,
-            img_ids=batch.size.position_ids(device),
-            txt_ids=torch.zeros(text.sequence.shape[1], 3, device=device),
-            guidance=guidance,
-            return_dict=False,
-        )[0]
+    text, noisy = text or batch.text, batch.noisy
+    with torch.autocast(noisy.device.type, torch.bfloat16):
+        velocity = velocity_of(model, noisy, batch.times, batch.size, guidance, text)
     return velocity.float()
+
+
+def velocity_of(
+    model: Callable[..., Any],
+    noisy: Tensor,
+    times: Tensor,
+    size: Size,
+    guidance: Tensor,
+    text: Embeddings,
+) -> Tensor:
+    """The velocity (batch, tokens, channels) of noisy latents, at times and guidance (batch,)."""
+    velocity: Tensor = model(
+        hidden_states=noisy,
+        encoder_hidden_states=text.sequence,
+        pooled_projections=text.pooled,
+        timestep=times,
+        img_ids=size.position_ids(noisy.device),
+        txt_ids=torch.zeros(text.sequence.shape[1], 3, device=noisy.device),
+        guidance=guidance,
+        return_dict=False,
+    )[0]
+    return velocity

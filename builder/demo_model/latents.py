@@ -5,7 +5,8 @@ from random import Random
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, FluxPipeline
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 
 from builder.demo_model.dataset import Scene, draw, sample_scene
@@ -30,6 +31,20 @@ class Size:
 
     def __str__(self) -> str:
         return f"{self.width}×{self.height}"
+
+    def shift(
+        self, scheduler: FlowMatchEulerDiscreteScheduler, max_shift: float | None = None
+    ) -> float:
+        """How far the scheduler shifts its sigmas, with its own greatest shift or another."""
+        config = scheduler.config
+        shift: float = calculate_shift(
+            self.tokens,
+            config.base_image_seq_len,
+            config.max_image_seq_len,
+            config.base_shift,
+            config.max_shift if max_shift is None else max_shift,
+        )
+        return shift
 
     def position_ids(self, device: torch.device) -> Tensor:
         """Each token's place for the rotary embedding, (tokens, 3)."""
@@ -62,15 +77,28 @@ class LatentPool:
     @torch.no_grad()
     def _encode(self, size: Size, count: int, random: Random) -> list[tuple[Tensor, Scene]]:
         scenes = [sample_scene(random) for _ in range(count)]
-        images = np.stack([draw(scene, size.height, size.width) for scene in scenes])
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.vae.device)
-        pixels = (pixels.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(pixels.device.type, torch.bfloat16):
-            latents = self.vae.encode(pixels).latent_dist.mean.float()
-        config = self.vae.config
-        latents = (latents - config.shift_factor) * config.scaling_factor
-        packed = FluxPipeline._pack_latents(latents, count, *latents.shape[1:])
+        with torch.autocast(self.vae.device.type, torch.bfloat16):
+            packed = encode_pixels(self.vae, draw_pixels(scenes, size))
         return list(zip(packed.to("cpu", torch.bfloat16), scenes, strict=True))
+
+
+def draw_pixels(scenes: list[Scene], size: Size) -> Tensor:
+    """Draw the scenes as bytes (scenes, 3, height, width)."""
+    images = np.stack([draw(scene, size.height, size.width) for scene in scenes])
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Bytes to the -1…1 that the VAE takes."""
+    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def encode_pixels(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Bytes to packed latents (batch, tokens, channels) of unit variance."""
+    latents = vae.encode(normalise(pixels.to(vae.device))).latent_dist.mean.float()
+    latents = (latents - vae.config.shift_factor) * vae.config.scaling_factor
+    packed: Tensor = FluxPipeline._pack_latents(latents, *latents.shape)
+    return packed
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from builder.demo_model.dataset import draw, sample_scene
-from builder.demo_model.latents import set_latent_scale
+from builder.demo_model.latents import normalise, set_latent_scale
 from builder.demo_model.schedule import cosine
 from builder.demo_model.stage import Stage
 from builder.demo_model.vae_start import start_as_thumbnail
@@ -63,11 +63,6 @@ def draw_pieces(count: int, random: Random) -> Tensor:
     """Draw squares cut from scenes, as bytes (count, 3, PIECE, PIECE)."""
     pieces = [_piece(random) for _ in tqdm(range(count), "pieces", leave=False)]
     return torch.from_numpy(np.stack(pieces)).permute(0, 3, 1, 2)
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Bytes to the -1…1 that the VAE takes."""
-    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def _sample(pieces: Tensor, vae: AutoencoderKL) -> Tensor:

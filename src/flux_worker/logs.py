@@ -4,7 +4,10 @@ import json
 import logging
 import os
 import sys
+import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 LEVELS = {"NOTSET": logging.CRITICAL + 1, "TRACE": 5, "WARN": logging.WARNING}
@@ -48,3 +51,13 @@ def configure(level: str) -> None:
     for library in ("torchao", "torch.utils._pytree"):
         logging.getLogger(library).setLevel(logging.ERROR)
     logging.getLogger("flux_worker").setLevel(LEVELS.get(level, level))
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note how many seconds the block took, for a job's line; also where it fails."""
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.perf_counter() - begin

@@ -4,10 +4,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flux_worker.catalog import MODELS, ModelName, ServedModel
+from flux_worker.contract.catalog import MODELS, Price, ServedModel
 from flux_worker.errors import CannotStart
 
 SEVEN_DAYS = 604_800
@@ -17,6 +25,17 @@ LogLevel = Annotated[
     Literal["NOTSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR"],
     BeforeValidator(lambda text: str(text).upper()),
 ]
+
+
+def _served(name: str) -> str:
+    if name not in MODELS:
+        raise PydanticCustomError(
+            "unknown_model", "must be one of {names}", {"names": ", ".join(MODELS)}
+        )
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_served)]
 
 
 class Settings(BaseSettings):
@@ -78,8 +97,19 @@ class Settings(BaseSettings):
         return self.jobs_in_flight or self.model.default_jobs_in_flight
 
     @property
-    def price(self) -> Decimal:
-        """US dollars for 1,000,000 delivered pixels."""
+    def price(self) -> Price:
+        """What an image costs: the operator's price for a megapixel, or the served model's."""
         if self.price_per_megapixel is None:
-            return self.model.price_per_megapixel
-        return self.price_per_megapixel
+            return self.model.price
+        return Price(self.price_per_megapixel)
+
+    @property
+    def weights_name(self) -> str:
+        """What is served, by a name that tells a fine-tune from the official weights.
+
+        A folder goes by its own name, without the path to it.
+        """
+        if self.model_path is None:
+            return self.model.title
+        folder = Path(self.model_path).expanduser()
+        return folder.resolve().name if folder.is_dir() else self.model_path

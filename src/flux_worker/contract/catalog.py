@@ -1,0 +1,108 @@
+"""The served models. Each owns everything that its page documents, and nothing else repeats it.
+
+Limits, defaults, prices and ids of dev and schnell are those of Runpod's public endpoints,
+https://docs.runpod.io/hub/public-endpoint-reference. Token limits are the model cards':
+https://huggingface.co/black-forest-labs/FLUX.1-dev and …/FLUX.1-schnell.
+"""
+
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any, Generic, Literal, TypeVar
+
+from flux_worker.contract.formats import JPEG
+
+Number = TypeVar("Number", int, float)
+Task = Literal["text-to-image"]
+"""What a model makes of a request: `generation.tasks` has a function for each."""
+
+
+@dataclass(frozen=True)
+class Bounds(Generic[Number]):
+    """What a number may be, both ends included, and what it is where the caller doesn't say."""
+
+    low: Number
+    high: Number
+    default: Number
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars for 1,000,000 delivered pixels, or for an image of whatever size."""
+
+    amount: Decimal
+    per: Literal["megapixel", "image"] = "megapixel"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A model's limits and defaults, by the names of a request's parameters."""
+
+    num_inference_steps: Bounds[int]
+    width: Bounds[int] = Bounds(256, 1536, 1024)
+    height: Bounds[int] = Bounds(256, 1536, 1024)
+    guidance: Bounds[float] = Bounds(0.0, 10.0, 7.5)
+    true_cfg_scale: Bounds[float] = Bounds(1.0, 10.0, 2.0)
+    """The default lies between the 1.5 of diffusers' first FLUX example with negative prompts
+    (huggingface/diffusers pull request 9445) and the 4.0 that PuLID-FLUX uses: it steers, at little
+    cost in saturation."""
+    seed: Bounds[int] = Bounds(-1, 2**63 - 1, -1)
+    """-1 has one drawn."""
+    image_format: str = JPEG.name
+    """The default."""
+
+    def defaults(self) -> dict[str, Any]:
+        """Return each parameter's default."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {k: v.default if isinstance(v, Bounds) else v for k, v in values.items()}
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A contract, and the weights that fulfil it unless MODEL_PATH names others."""
+
+    name: str
+    """What FLUX_MODEL calls it."""
+    title: str
+    """What people call it."""
+    repository: str
+    endpoint_id: str
+    """Of Runpod's public endpoint, or the id that would be in line with the others'."""
+    parameters: Parameters
+    price: Price
+    max_sequence_length: int
+    """T5 tokens that the model was trained with; longer prompts are cut."""
+    guidance_embeds: bool
+    """Whether the transformer takes guidance as an input; the others ignore it."""
+    default_jobs_in_flight: int
+    """Schnell's generation is short beside encoding and upload, so overlapping them pays; a dev job
+    would mostly wait beside the running one while another worker may be idle."""
+    task: Task = "text-to-image"
+    pipeline_class: str = "FluxPipeline"
+    """What `model_index.json` calls weights that fit."""
+
+
+DEV = ServedModel(
+    name="dev",
+    title="FLUX.1-dev",
+    repository="black-forest-labs/FLUX.1-dev",
+    endpoint_id="black-forest-labs-flux-1-dev",
+    parameters=Parameters(num_inference_steps=Bounds(1, 50, 28)),
+    price=Price(Decimal("0.02")),
+    max_sequence_length=512,
+    guidance_embeds=True,
+    default_jobs_in_flight=1,
+)
+
+SCHNELL = ServedModel(
+    name="schnell",
+    title="FLUX.1-schnell",
+    repository="black-forest-labs/FLUX.1-schnell",
+    endpoint_id="black-forest-labs-flux-1-schnell",
+    parameters=Parameters(num_inference_steps=Bounds(1, 8, 4)),
+    price=Price(Decimal("0.0024")),
+    max_sequence_length=256,
+    guidance_embeds=False,
+    default_jobs_in_flight=2,
+)
+
+MODELS = {model.name: model for model in (DEV, SCHNELL)}

@@ -1,0 +1,55 @@
+"""Predicts the memory that a plan takes, from the weights' headers and the largest job."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from flux_worker.contract.catalog import ServedModel
+from flux_worker.engine.plan import GIB, Plan
+from flux_worker.weights.checkpoint import ParameterCounts
+
+DENOISING_BYTES_PER_TOKEN = 96_400
+DECODING_BYTES_PER_PIXEL = 1_540
+ENCODING_BYTES_PER_PIXEL = 1_290
+"""Activations in bfloat16 at FLUX's own widths, counted on the meta device by tests."""
+PIXELS_PER_TOKEN = 16
+"""Along a side: a latent is 8 pixels wide, a token two latents."""
+TILE_SIDE = 512
+MARGIN = 3 * GIB // 2
+"""For the CUDA context, the libraries' workspaces and what the allocator can't fill."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The largest job that a plan must have room for."""
+
+    tokens: int
+    """Of text and image, which the transformer sees at once."""
+    side: int
+    """Pixels of the longest side."""
+    encodes: bool = False
+    """Whether the VAE encodes pictures, too."""
+
+    @classmethod
+    def of(cls, model: ServedModel) -> Self:
+        """Return the largest that a model's limits allow."""
+        width, height = model.parameters.width.high, model.parameters.height.high
+        across, down = (-(-side // PIXELS_PER_TOKEN) for side in (width, height))
+        return cls(across * down + model.max_sequence_length, max(width, height))
+
+
+def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int:
+    """Predict the most memory that is allocated at once, in bytes."""
+    layer = 1 if plan.precision == "fp8" else 2
+    modulation = 1 if plan.fp8_modulation else 2
+    transformer = (
+        counts.block_layers * layer + counts.modulation * modulation + counts.transformer_rest * 2
+    )
+    if plan.transformer == "streamed":
+        # One block computes while the next is copied.
+        transformer = 2 * counts.largest_block * layer + counts.transformer_rest * 2
+    t5 = {"resident": 2, "fp8": 1, "offloaded": 0}[plan.text_encoder]
+    text_encoder = counts.text_encoder * t5
+    always = transformer + text_encoder + counts.small_components * 2
+    side = min(TILE_SIDE, workload.side) if plan.vae_tiling else workload.side
+    per_pixel = max(DECODING_BYTES_PER_PIXEL, ENCODING_BYTES_PER_PIXEL * workload.encodes)
+    return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, side * side * per_pixel)

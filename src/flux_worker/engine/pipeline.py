@@ -1,0 +1,98 @@
+"""Loads FLUX onto the device, once, at cold start."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import diffusers.utils.logging
+import torch
+import transformers.utils.logging
+from diffusers import FluxPipeline
+
+from flux_worker.engine import acceleration, planner
+from flux_worker.engine.card import Card
+from flux_worker.engine.memory import Workload
+from flux_worker.engine.plan import Plan
+from flux_worker.engine.planner import Wishes
+from flux_worker.errors import CannotStart
+from flux_worker.settings import Settings
+from flux_worker.weights import loading, lookup
+from flux_worker.weights.checkpoint import Checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def load(settings: Settings) -> FluxPipeline:
+    """Load the served model's pipeline, to run as planned for the card.
+
+    Raises:
+        CannotStart: no CUDA device and `ALLOW_CPU` not set, weights that can't be had or read, or
+            settings that the card can't follow.
+    """
+    device = _device(settings)
+    folder = lookup.find(settings)
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    with _in_words(f"The weights in {folder} can't be loaded as a FLUX pipeline"):
+        checkpoint = Checkpoint.read(folder)
+        plan = _plan(checkpoint, device, settings)
+        log.info("The plan: %s.", plan)
+        # What is quantized or streamed goes to the device layer by layer, later.
+        at_once = plan.precision != "fp8" and plan.transformer == plan.text_encoder == "resident"
+        pipe = loading.load(
+            checkpoint,
+            device if at_once else torch.device("cpu"),
+            torch.float32 if device.type == "cpu" else torch.bfloat16,
+        )
+    with _in_words(f"The weights were read, but can't be made to run as planned ({plan})"):
+        acceleration.apply(pipe, plan, device, settings.compile_cache_dir)
+    pipe.set_progress_bar_config(disable=True)
+    _warn_of_another_model(pipe, settings)
+    return pipe
+
+
+def _plan(checkpoint: Checkpoint, device: torch.device, settings: Settings) -> Plan:
+    wishes = Wishes.of(settings)
+    if device.type == "cpu":
+        return planner.for_cpu(wishes)
+    workload = Workload.of(settings.model)
+    return planner.choose(Card.of(device), checkpoint.count(), workload, wishes)
+
+
+@contextmanager
+def _in_words(failure: str) -> Iterator[None]:
+    """Turn whatever goes wrong in the block into a sentence that begins like this."""
+    try:
+        yield
+    except CannotStart:
+        raise
+    except torch.OutOfMemoryError:
+        free, total = torch.cuda.mem_get_info()
+        raise CannotStart(
+            f"The weights don't fit into the GPU's memory ({free / 2**30:.1f} of "
+            f"{total / 2**30:.1f} GiB are free): choose a GPU with more."
+        ) from None
+    except Exception as error:
+        raise CannotStart(f"{failure}: {type(error).__name__}: {error}") from error
+
+
+def _device(settings: Settings) -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if settings.allow_cpu:
+        log.warning("There is no CUDA device, so images are generated on the CPU (ALLOW_CPU).")
+        return torch.device("cpu")
+    raise CannotStart(
+        "There is no CUDA device. Start the worker on a GPU, or set ALLOW_CPU=1 to try it on a CPU."
+    )
+
+
+def _warn_of_another_model(pipe: FluxPipeline, settings: Settings) -> None:
+    takes_guidance = bool(pipe.transformer.config.guidance_embeds)
+    if takes_guidance != settings.model.guidance_embeds:
+        log.warning(
+            "FLUX_MODEL is %s, but the loaded weights %s guidance as that model's don't: check "
+            "that FLUX_MODEL and MODEL_PATH belong together.",
+            settings.model.name,
+            "take" if takes_guidance else "ignore",
+        )

@@ -1,0 +1,44 @@
+"""What a plan says: how the model is held and run on a card."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+GIB = 2**30
+
+Precision = Literal["fp32", "bf16", "fp8"]
+Attention = Literal["native", "cudnn", "flash3", "flash4"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the model is held and run."""
+
+    precision: Precision
+    """Of the linear layers in the transformer's blocks; everything else is bf16, or fp32."""
+    fp8_modulation: bool = False
+    text_encoder: Literal["resident", "fp8", "offloaded"] = "resident"
+    """T5: in bf16, in fp8, or in bf16 in host memory, its layers copied to the card in turn."""
+    transformer: Literal["resident", "streamed"] = "resident"
+    """Streamed: its blocks wait in host memory and are copied to the card in turn."""
+    vae_tiling: bool = False
+    attention: Attention = "native"
+    compile: bool = False
+    fp8_activations: bool = False
+    """Whether fp8 is multiplied as such; else only the weights are held in it."""
+    peak: int = 0
+    """Predicted bytes at the largest size."""
+
+    def __str__(self) -> str:
+        fp8 = "activations and weights" if self.fp8_activations else "weights only"
+        precision = f"fp8 ({fp8})" if self.precision == "fp8" else self.precision
+        if self.fp8_modulation:
+            precision += " with the modulation"
+        parts = [
+            f"transformer {precision}, {self.transformer}",
+            f"T5 {self.text_encoder}",
+            "VAE tiled" if self.vae_tiling else "VAE whole",
+            f"attention {self.attention}",
+            "compiled" if self.compile else "not compiled",
+        ]
+        peak = f"; peak about {self.peak / GIB:.1f} GiB" if self.peak else ""
+        return ", ".join(parts) + peak

@@ -1,0 +1,146 @@
+"""Chooses how the model runs on the card at hand: the best way that fits its memory.
+
+A pure function of the card, the weights, the largest job and the operator's wishes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from flux_worker.engine.card import Card
+from flux_worker.engine.memory import MARGIN, Workload, predict_peak
+from flux_worker.engine.plan import GIB, Attention, Plan, Precision
+from flux_worker.errors import CannotStart
+from flux_worker.settings import Settings
+from flux_worker.weights.checkpoint import ParameterCounts
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the operator settled; by default nothing."""
+
+    precision: Literal["auto", "bf16", "fp8"] = "auto"
+    offload: Literal["auto", "none", "text_encoder", "transformer"] = "auto"
+    attention: Literal["auto", "native", "cudnn", "flash3", "flash4"] = "auto"
+    compile: bool | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take them from the settings."""
+        return cls(settings.precision, settings.offload, settings.attention, settings.compile)
+
+
+def for_cpu(wishes: Wishes) -> Plan:
+    """Plan for a CPU, which emulates bfloat16 slower than it computes in float32.
+
+    Raises:
+        CannotStart: a wish that only a GPU can follow.
+    """
+    for name, value, possible in (
+        ("PRECISION", wishes.precision, ("auto", "fp8")),
+        ("ATTENTION", wishes.attention, ("auto", "native")),
+        ("OFFLOAD", wishes.offload, ("auto", "none")),
+    ):
+        if value not in possible:
+            raise CannotStart(f"{name}={value} needs a GPU: on a CPU set it to auto.")
+    precision: Precision = "fp8" if wishes.precision == "fp8" else "fp32"
+    return Plan(precision, compile=bool(wishes.compile))
+
+
+def choose(card: Card, counts: ParameterCounts, workload: Workload, wishes: Wishes) -> Plan:
+    """Choose the first plan, from the best on, that is as wished and fits the card.
+
+    Raises:
+        CannotStart: there is none; the sentence says what would fit.
+    """
+    if wishes.compile and not card.compiler:
+        raise CannotStart("COMPILE=true needs a C compiler: install gcc, or set COMPILE=false.")
+    room = card.memory - MARGIN
+    wished = _plans(card, counts, workload, wishes)
+    for plan in wished:
+        if plan.peak <= room:
+            return plan
+    possible = _plans(card, counts, workload, Wishes())
+    fitting = next((f"What fits: {plan}." for plan in possible if plan.peak <= room), None)
+    raise CannotStart(
+        f"{_needs(wished, card, wishes)} "
+        f"{fitting or 'Nothing else fits either: choose a card with more memory.'}"
+    )
+
+
+def _plans(card: Card, counts: ParameterCounts, workload: Workload, wishes: Wishes) -> list[Plan]:
+    """Return all plans that are as wished, from the best on, whether they fit or not."""
+    attention = _attention(card, wishes)
+    plans = []
+    for plan in _from_best():
+        if not _is_as_wished(plan, wishes):
+            continue
+        compiled = plan.transformer == "resident" and card.compiler and wishes.compile is not False
+        plans.append(
+            replace(
+                plan,
+                attention=attention,
+                compile=compiled,
+                # Uncompiled, turning activations into fp8 takes longer than fp8 saves.
+                fp8_activations=plan.precision == "fp8" and card.computes_fp8 and compiled,
+                peak=predict_peak(plan, counts, workload),
+            )
+        )
+    return plans
+
+
+def _from_best() -> Iterator[Plan]:
+    """Nothing is moved before every layer is in fp8; apart from that exact comes before lossy."""
+    bf16, fp8 = Plan("bf16"), Plan("fp8")
+    yield bf16
+    yield replace(bf16, vae_tiling=True)
+    yield fp8
+    yield replace(fp8, vae_tiling=True)
+    yield replace(fp8, text_encoder="fp8")
+    yield replace(fp8, text_encoder="fp8", vae_tiling=True)
+    small = replace(fp8, text_encoder="fp8", vae_tiling=True, fp8_modulation=True)
+    yield small
+    for layers in (bf16, fp8, small):
+        yield replace(layers, vae_tiling=True, text_encoder="offloaded")
+    yield replace(small, transformer="streamed")
+    for layers in (bf16, small):
+        tiled = replace(layers, vae_tiling=True, text_encoder="offloaded")
+        yield replace(tiled, transformer="streamed")
+
+
+def _is_as_wished(plan: Plan, wishes: Wishes) -> bool:
+    if wishes.precision not in ("auto", plan.precision):
+        return False
+    # Streaming hooks break the graphs that a compiled block must be.
+    if wishes.compile and plan.transformer == "streamed":
+        return False
+    moved = {
+        "none": plan.text_encoder != "offloaded" and plan.transformer == "resident",
+        "text_encoder": plan.text_encoder == "offloaded" and plan.transformer == "resident",
+        "transformer": plan.transformer == "streamed",
+    }
+    return moved.get(wishes.offload, True)
+
+
+def _attention(card: Card, wishes: Wishes) -> Attention:
+    if wishes.attention == "auto":
+        return card.best_attention
+    if wishes.attention in ("flash3", "flash4") and wishes.attention not in card.flash:
+        raise CannotStart(
+            f"ATTENTION={wishes.attention} needs its package, which isn't installed: install it, "
+            "or set ATTENTION=auto."
+        )
+    return wishes.attention
+
+
+def _needs(wished: list[Plan], card: Card, wishes: Wishes) -> str:
+    asked = f"PRECISION={wishes.precision} with OFFLOAD={wishes.offload}"
+    if wishes.compile:
+        asked += " and COMPILE=true"
+    if not wished:
+        return f"There is no such plan as {asked}."
+    least = min(plan.peak for plan in wished) + MARGIN
+    return (
+        f"The {card.name} has {card.memory / GIB:.1f} GiB, and {asked} needs about "
+        f"{least / GIB:.1f}."
+    )

@@ -1,0 +1,200 @@
+"""Runs a request on the pipeline: text to embeddings, noise to latents, latents to pixels."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Event
+
+import torch
+from diffusers import FluxPipeline
+from torch import Tensor
+
+from flux_worker.contract.catalog import ServedModel
+from flux_worker.contract.request import ImageRequest
+from flux_worker.delivery.images import Pixels
+from flux_worker.errors import DeviceUnusable, GenerationFailed, GenerationStopped
+from flux_worker.generation import decoding
+from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.report import Report
+from flux_worker.generation.steps import StepCallback
+from flux_worker.generation.tasks import TASKS
+from flux_worker.logs import timed
+
+EMBEDDINGS_KEPT = 16
+"""Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generated image."""
+
+    pixels: Pixels
+    dropped_tokens: int = 0
+    """Tokens of the prompt and the negative prompt beyond what the T5 encoder takes."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A text as the transformer takes it."""
+
+    tokens: Tensor
+    """(1, tokens, T5's width)."""
+    pooled: Tensor
+    """(1, CLIP's width)."""
+    dropped_tokens: int
+
+
+class Generator:
+    """Generates one image at a time."""
+
+    def __init__(self, pipe: FluxPipeline, model: ServedModel) -> None:
+        self._pipe = pipe
+        self._arguments = TASKS[model.task]
+        self._max_tokens: int = min(model.max_sequence_length, pipe.tokenizer_2.model_max_length)
+        self._device = torch.device(pipe._execution_device)
+        # The same prompt with other seeds, and the one negative prompt of a whole application.
+        self._encode = lru_cache(maxsize=EMBEDDINGS_KEPT)(self._encode_text)
+
+    def generate(
+        self,
+        request: ImageRequest,
+        inputs: Inputs,
+        stop: Event,
+        report: Report = lambda progress: None,
+        seconds: dict[str, float] | None = None,
+    ) -> Generation:
+        """Make the image that is asked for, of exactly that size.
+
+        Args:
+            request: what to make.
+            inputs: what the request refers to.
+            stop: set from another thread, ends the generation at the next step.
+            report: called after each step.
+            seconds: takes what the stages took, text_encoding, denoising and decoding, and one
+                step, per_step; a failed one's, too.
+
+        Raises:
+            GenerationStopped: `stop` was set.
+            GenerationFailed: there is no image; the worker can go on.
+            DeviceUnusable: there is no image, and there will be none in this process.
+        """
+        try:
+            with torch.no_grad():
+                return self._generate(
+                    request, inputs, stop, report, {} if seconds is None else seconds
+                )
+        except torch.OutOfMemoryError:
+            size = f"{request.width}x{request.height}"
+        except RuntimeError as error:
+            if self._is_unusable(error):
+                raise DeviceUnusable(
+                    "The GPU failed while generating, and this worker is being replaced: send the "
+                    "job again."
+                ) from error
+            raise
+        # Outside the handler: there the traceback still holds the tensors to be freed.
+        gc.collect()
+        torch.cuda.empty_cache()
+        raise GenerationFailed(
+            f"The GPU ran out of memory while generating {size}: ask for a smaller image, or serve "
+            "on a GPU with more memory."
+        )
+
+    def _generate(
+        self,
+        request: ImageRequest,
+        inputs: Inputs,
+        stop: Event,
+        report: Report,
+        seconds: dict[str, float],
+    ) -> Generation:
+        pipe = self._pipe
+        multiple = pipe.vae_scale_factor * 2  # latents are packed in patches of 2 by 2
+        width, height = (
+            -(-side // multiple) * multiple for side in (request.width, request.height)
+        )
+        with self._timed(seconds, "text_encoding"):
+            embeddings, dropped_tokens = self._embeddings(request)
+        follow = StepCallback(
+            self._device, stop, report, (width, height) if request.preview else None
+        )
+        _raise_if(stop)
+        with self._timed(seconds, "denoising"):
+            latents = pipe(
+                **embeddings,
+                **self._arguments(request, inputs),
+                width=width,
+                height=height,
+                output_type="latent",
+                return_dict=False,
+                callback_on_step_end=follow,
+            )[0]
+        seconds["per_step"] = follow.seconds_per_step()
+        _raise_if(stop)
+        with self._timed(seconds, "decoding"):
+            image = decoding.decode(pipe, decoding.unpack(pipe, latents, width, height))
+            pixels = _delivered(image, width, height, request)
+        return Generation(pixels, dropped_tokens)
+
+    def _embeddings(self, request: ImageRequest) -> tuple[dict[str, Tensor], int]:
+        """Return the pipeline's arguments for the texts, and how many tokens were dropped."""
+        prompt = self._encode(request.prompt)
+        arguments = {"prompt_embeds": prompt.tokens, "pooled_prompt_embeds": prompt.pooled}
+        # A scale of 1 cancels the negative prompt exactly, so it needn't be computed either.
+        if request.negative_prompt is None or request.true_cfg_scale <= 1:
+            return arguments, prompt.dropped_tokens
+        negative = self._encode(request.negative_prompt)
+        arguments |= {
+            "negative_prompt_embeds": negative.tokens,
+            "negative_pooled_prompt_embeds": negative.pooled,
+        }
+        return arguments, prompt.dropped_tokens + negative.dropped_tokens
+
+    def _encode_text(self, text: str) -> Embedding:
+        tokens, pooled, _ = self._pipe.encode_prompt(
+            prompt=text, prompt_2=None, max_sequence_length=self._max_tokens
+        )
+        length = len(self._pipe.tokenizer_2(text).input_ids)
+        return Embedding(tokens, pooled, max(0, length - self._max_tokens))
+
+    @contextmanager
+    def _timed(self, seconds: dict[str, float], stage: str) -> Iterator[None]:
+        with timed(seconds, stage):
+            yield
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+
+    def _is_unusable(self, error: RuntimeError) -> bool:
+        if isinstance(error, torch.AcceleratorError):
+            return True
+        if self._device.type != "cuda":
+            return False
+        try:
+            torch.cuda.synchronize(self._device)
+        except RuntimeError:
+            return True
+        return False
+
+
+def _raise_if(stop: Event) -> None:
+    if stop.is_set():
+        raise GenerationStopped
+
+
+def _delivered(image: torch.Tensor, width: int, height: int, request: ImageRequest) -> Pixels:
+    """Check a decoded image (1, 3, height, width) and crop it around the centre."""
+    if tuple(image.shape) != (1, 3, height, width):
+        raise GenerationFailed(
+            f"The model made an image of shape {tuple(image.shape)} in place of "
+            f"{(1, 3, height, width)}: nothing is charged; the weights and the worker don't match."
+        )
+    if not torch.isfinite(image).all():
+        raise GenerationFailed(
+            "The model made an image that isn't finite: nothing is charged. Send the job again "
+            "with another seed; if it stays, the weights are damaged."
+        )
+    left, top = (width - request.width) // 2, (height - request.height) // 2
+    cropped = image[..., top : top + request.height, left : left + request.width]
+    return decoding.to_pixels(cropped)

@@ -1,0 +1,102 @@
+"""The one thread that has the model: it is loaded there, warmed up, and run for job after job.
+
+One thread is the lock on the GPU: a cancelled generation ends before the next begins. And what
+torch keeps for a thread, such as what it recorded there, is at hand for every job.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Event
+from typing import Any, TypeVar
+
+from diffusers import FluxPipeline
+
+from flux_worker.contract.catalog import ServedModel
+from flux_worker.contract.request import ImageRequest
+from flux_worker.errors import DeviceUnusable
+from flux_worker.generation.generator import Generation, Generator
+from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.report import Report
+
+Result = TypeVar("Result")
+
+
+class Gpu:
+    """The model on its thread."""
+
+    def __init__(self, load: Callable[[], FluxPipeline], model: ServedModel) -> None:
+        """Load the model, and return when that is done.
+
+        Raises:
+            CannotStart: as `load` does.
+        """
+        self.unusable = asyncio.Event()
+        """Set for good when the GPU can't be used again by this process."""
+        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        # A daemon: Ctrl-C ends a worker that is still loading.
+        threading.Thread(target=self._run, name="gpu", daemon=True).start()
+        self._generator = self._submit(lambda: Generator(load(), model)).result()
+
+    def warm_up(self, request: ImageRequest) -> None:
+        """Generate an image for nobody, and return when that is done.
+
+        Raises:
+            GenerationFailed: no image could be made.
+        """
+        self._submit(lambda: self._generator.generate(request, Inputs(), Event())).result()
+
+    async def generate(
+        self, request: ImageRequest, inputs: Inputs, report: Report, seconds: dict[str, float]
+    ) -> Generation:
+        """Generate an image when it is this one's turn; a cancelled one stops within a step.
+
+        Args:
+            request: what to make.
+            inputs: what the request refers to.
+            report: called on the model's thread after each step.
+            seconds: takes the stages, the wait for the turn included.
+
+        Raises:
+            GenerationFailed: as `Generator.generate` does.
+        """
+        stop, asked, spent = Event(), time.perf_counter(), dict[str, float]()
+        loop = asyncio.get_running_loop()
+
+        def on_thread() -> Generation:
+            spent["wait_for_gpu"] = time.perf_counter() - asked
+            try:
+                return self._generator.generate(request, inputs, stop, report, spent)
+            except DeviceUnusable:
+                # Here, since nobody hears of it where the job has been cancelled meanwhile.
+                loop.call_soon_threadsafe(self.unusable.set)
+                raise
+
+        try:
+            return await asyncio.wrap_future(self._submit(on_thread))
+        except asyncio.CancelledError:
+            stop.set()
+            raise
+        finally:
+            seconds |= spent
+
+    def _submit(self, work: Callable[[], Result]) -> "Future[Result]":
+        future: Future[Result] = Future()
+        self._work.put((future, work))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            _perform(*self._work.get())
+
+
+def _perform(future: "Future[Any]", work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)

@@ -1,0 +1,33 @@
+"""Hands the worker to the pinned SDK, runpod 1.12.0, with every change that is made to it.
+
+The changes are in `sdk_posts` and `sdk_loop`, each with its reason. Remove one when the SDK has
+made it itself: a test for each fails then.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+
+import runpod
+from runpod.serverless.modules import rp_http, rp_scale
+
+from flux_worker.serving.fitness import Check
+from flux_worker.serving.sdk_loop import Scaler
+from flux_worker.serving.sdk_posts import post_result
+from flux_worker.serving.worker import Worker
+
+
+def serve(worker: Worker, checks: Iterable[Check], concurrency: int) -> None:
+    """Hand the worker to the SDK, with all changes made, until the platform ends it.
+
+    Args:
+        worker: answers the jobs.
+        checks: must hold before the first job.
+        concurrency: how many jobs may be in flight at once.
+    """
+    rp_http._transmit = post_result
+    rp_scale.JobScaler = partial(Scaler, unusable=worker.unusable)
+    for check in checks:
+        runpod.serverless.register_fitness_check(check)
+    runpod.serverless.start(
+        {"handler": worker.handle, "concurrency_modifier": lambda _: concurrency}
+    )

@@ -1,0 +1,138 @@
+"""The story of a job: parse → fetch → generate → encode → store → price → answer."""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from flux_worker.contract import pricing
+from flux_worker.contract.request import ImageRequest
+from flux_worker.delivery import bucket, images, metadata
+from flux_worker.delivery.bucket import Bucket
+from flux_worker.delivery.storage import Storage
+from flux_worker.errors import DeviceUnusable, GenerationFailed, InvalidRequest
+from flux_worker.generation import inputs
+from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.report import Report
+from flux_worker.logs import timed
+from flux_worker.serving import progress
+from flux_worker.serving.gpu import Gpu
+from flux_worker.serving.progress import Channel
+from flux_worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Job = Mapping[str, Any]
+"""`id`, `input`, and optionally `s3Config`, as the platform delivers them."""
+Record = dict[str, Any]
+"""What the job's log line will say."""
+
+
+Fetch = Callable[[ImageRequest], Awaitable[Inputs]]
+"""Brings what a request refers to."""
+
+
+class Worker:
+    """Turns jobs into answers: `{"image_url", "cost"}`, or `{"error"}` with a sentence."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        gpu: Gpu,
+        storage: Storage,
+        channel: Channel | None = None,
+        fetch: Fetch = inputs.fetch,
+    ) -> None:
+        """Bring the parts together; without a channel, nobody hears of a job's progress."""
+        self._settings = settings
+        self._gpu = gpu
+        self._storage = storage
+        self._channel = channel
+        self._fetch = fetch
+
+    @property
+    def unusable(self) -> asyncio.Event:
+        """Set for good when this process can make no more images and must be replaced."""
+        return self._gpu.unusable
+
+    async def handle(self, job: Job) -> dict[str, Any]:
+        """Run one job. Errors are answers, always with a string; only a cancelled job raises."""
+        begin = time.perf_counter()
+        record: Record = {"job": str(job.get("id")), "status": "stopped", "seconds": {}}
+        try:
+            async with progress.reporting(self._channel, record["job"]) as report:
+                answer = await self._run(job, record, report)
+            record["status"] = "completed"
+            return answer
+        except InvalidRequest as error:
+            record |= {"status": "refused"}
+            return {"error": str(error)}
+        except DeviceUnusable as error:
+            # What CUDA says; no text of the job is in it.
+            record |= {"status": "failed", "failure": str(error.__cause__).partition("\n")[0]}
+            return {"error": str(error)}
+        except GenerationFailed as error:
+            record |= {"status": "failed", "failure": str(error)}
+            return {"error": str(error)}
+        except Exception as error:
+            # The kind and the place, but not the message, which may repeat the prompt.
+            frames = traceback.format_tb(error.__traceback__)
+            record |= {"status": "failed", "failure": type(error).__name__, "at": frames}
+            return {
+                "error": f"The worker failed unexpectedly ({type(error).__name__}): nothing is "
+                f"charged; its log has the details of job {record['job']}."
+            }
+        finally:
+            record["seconds"]["total"] = time.perf_counter() - begin
+            record["seconds"] = {k: round(v, 4) for k, v in record["seconds"].items()}
+            level = logging.ERROR if record["status"] == "failed" else logging.INFO
+            log.log(level, "job %s", record["status"], extra={"fields": record})
+
+    async def _run(self, job: Job, record: Record, report: Report) -> dict[str, Any]:
+        seconds: dict[str, float] = record["seconds"]
+        with timed(seconds, "parse"):
+            request, unread, job_bucket = self._parse(job)
+        if unread:
+            log.warning("Ignored unknown parameters.", extra={"fields": {"parameters": unread}})
+        record |= {
+            "width": request.width,
+            "height": request.height,
+            "steps": request.num_inference_steps,
+            "seed": request.seed,
+            "format": request.image_format,
+        }
+
+        with timed(seconds, "fetch"):
+            brought = await self._fetch(request)
+        generation = await self._gpu.generate(request, brought, report, seconds)
+        if generation.dropped_tokens:
+            record["dropped_tokens"] = generation.dropped_tokens
+
+        with timed(seconds, "encode"):
+            image = await asyncio.to_thread(
+                images.encode,
+                generation.pixels,
+                request.image_format,
+                metadata.parameters(request, self._settings),
+            )
+        record["bytes"] = len(image.data)
+        with timed(seconds, "upload"):
+            url = await asyncio.to_thread(self._storage.publish, image, job_bucket)
+        cost = pricing.cost(request.width, request.height, self._settings.price)
+        return {"image_url": url, "cost": float(cost)}
+
+    def _parse(self, job: Job) -> tuple[ImageRequest, list[str], Bucket | None]:
+        faults: list[str] = []
+        try:
+            job_bucket = bucket.from_job(job.get("s3Config"))
+        except InvalidRequest as error:
+            faults += error.faults
+        try:
+            request, unread = ImageRequest.parse(job.get("input"), self._settings.model)
+        except InvalidRequest as error:
+            faults = [*error.faults, *faults]
+        if faults:
+            raise InvalidRequest(*faults)
+        return request, unread, job_bucket

@@ -1,0 +1,188 @@
+"""Reads the large components' weights in parallel, straight to where they are used.
+
+diffusers and transformers map the files into memory and load one component after the other, at the
+speed of single page faults. Here several threads read large pieces of all files at once: through a
+few pinned buffers to a GPU; on a CPU the files are mapped, too, but read ahead.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+from diffusers import FluxPipeline, FluxTransformer2DModel
+from torch import Tensor
+from transformers import AutoConfig, T5EncoderModel
+
+from flux_worker.weights import prefetch
+from flux_worker.weights.checkpoint import LARGE, Checkpoint, StoredTensor
+from flux_worker.weights.prefetch import PIECE
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+}
+
+
+Weights = dict[str, dict[str, Tensor]]
+"""Tensors by component and name."""
+
+
+def load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> FluxPipeline:
+    """Load a checkpoint in diffusers' format.
+
+    Its transformer and T5 are on the device then where they are stored in this dtype; all else is
+    in host memory.
+    """
+    folder = checkpoint.folder
+    transformer = _empty_transformer(folder / "transformer")
+    text_encoder = _empty_t5(folder / "text_encoder_2")
+    weights = way_to(device, dtype, checkpoint)()
+    transformer.load_state_dict(weights["transformer"], assign=True)
+    _fill_t5(text_encoder, weights["text_encoder_2"])
+    pipe: FluxPipeline = FluxPipeline.from_pretrained(
+        folder,
+        transformer=transformer.eval().requires_grad_(False),
+        text_encoder_2=text_encoder.eval().requires_grad_(False),
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+    )
+    return pipe
+
+
+def way_to(
+    device: torch.device, dtype: torch.dtype, checkpoint: Checkpoint
+) -> Callable[[], Weights]:
+    """Choose how the large components get there: copied by `copied`, or mapped by `mapped`."""
+    stored = {DTYPES[each.dtype] for name in LARGE for each in checkpoint.tensors[name]}
+    # What has to be converted first would have to fit into the device twice.
+    as_it_is = {each for each in stored if each.is_floating_point} == {dtype}
+    if device.type != "cpu" and as_it_is:
+        return partial(copied, checkpoint, device)
+    return partial(mapped, checkpoint, dtype)
+
+
+def mapped(checkpoint: Checkpoint, dtype: torch.dtype) -> Weights:
+    """Map the large components' files into memory, and have them read ahead."""
+    with prefetch.reading(checkpoint.folder, to_the_end=True):
+        stored = [tensor for name in LARGE for tensor in checkpoint.tensors[name]]
+        files = {tensor.file: _map(tensor.file) for tensor in stored}
+        return {
+            name: {
+                tensor.name: _converted(
+                    _shaped(files[tensor.file][tensor.begin : tensor.end], tensor), dtype
+                )
+                for tensor in checkpoint.tensors[name]
+            }
+            for name in LARGE
+        }
+
+
+def copied(checkpoint: Checkpoint, device: torch.device) -> Weights:
+    """Copy the large components' tensors to the device, while other threads read the next."""
+    weights: Weights = {name: {} for name in LARGE}
+    with Reader(device) as reader:
+        for name in LARGE:
+            for tensor in checkpoint.tensors[name]:
+                data = torch.empty(tensor.end - tensor.begin, dtype=torch.uint8, device=device)
+                reader.read(tensor.file, tensor.begin, data)
+                weights[name][tensor.name] = _shaped(data, tensor)
+    return weights
+
+
+class Reader:
+    """Reads into a device's memory, in parallel; all is there when its `with` block has ended."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._pool = ThreadPoolExecutor(prefetch.THREADS, thread_name_prefix="weights")
+        self._reads: list[Future[None]] = []
+        self._files: dict[Path, int] = {}
+        self._buffers: SimpleQueue[Tensor] = SimpleQueue()
+        for _ in range(prefetch.THREADS):
+            pinned = device.type == "cuda"
+            self._buffers.put(torch.empty(PIECE, dtype=torch.uint8, pin_memory=pinned))
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            for read in self._reads:
+                read.result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            for file in self._files.values():
+                os.close(file)
+
+    def read(self, path: Path, begin: int, into: Tensor) -> None:
+        """Begin to read as many bytes of a file as the tensor has."""
+        if path not in self._files:
+            self._files[path] = os.open(path, os.O_RDONLY)
+        for done in range(0, len(into), PIECE):
+            piece = into[done : done + PIECE]
+            self._reads.append(
+                self._pool.submit(self._read, self._files[path], begin + done, piece)
+            )
+
+    def _read(self, file: int, begin: int, piece: Tensor) -> None:
+        buffer = self._buffers.get()
+        try:
+            part = buffer[: len(piece)]
+            _fill(part, file, begin)
+            piece.copy_(part)
+        finally:
+            self._buffers.put(buffer)
+
+
+def _map(path: Path) -> Tensor:
+    return torch.from_file(os.fspath(path), size=path.stat().st_size, dtype=torch.uint8)
+
+
+def _shaped(data: Tensor, stored: StoredTensor) -> Tensor:
+    dtype = DTYPES[stored.dtype]
+    if data.storage_offset() % dtype.itemsize:
+        data = data.clone()
+    return data.view(dtype).view(stored.shape)
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _fill(into: Tensor, file: int, begin: int) -> None:
+    view = memoryview(into.numpy())  # type: ignore[arg-type]
+    done = 0
+    while done < len(view):
+        read = os.preadv(file, [view[done:]], begin + done)
+        if not read:
+            raise EOFError("a file of the weights is shorter than its header says")
+        done += read
+
+
+def _empty_transformer(folder: Path) -> FluxTransformer2DModel:
+    with torch.device("meta"):
+        model: FluxTransformer2DModel = FluxTransformer2DModel.from_config(
+            FluxTransformer2DModel.load_config(folder)
+        )
+    return model
+
+
+def _empty_t5(folder: Path) -> T5EncoderModel:
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        return T5EncoderModel(config)
+
+
+def _fill_t5(model: T5EncoderModel, weights: dict[str, Tensor]) -> None:
+    _, unexpected = model.load_state_dict(weights, strict=False, assign=True)
+    model.tie_weights()  # the embedding is stored once and used under two names
+    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
+    if empty or unexpected:
+        raise ValueError(f"{(empty or unexpected)[0]} in text_encoder_2 isn't as T5's")

@@ -1,0 +1,1 @@
+"""The queue over HTTP: the operations that clients know, and the protocol that workers speak."""

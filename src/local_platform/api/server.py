@@ -1,0 +1,51 @@
+"""The platform's HTTP server on 127.0.0.1."""
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+
+from local_platform.api import app
+from local_platform.queue.endpoint import Endpoint
+
+
+class Server(uvicorn.Server):
+    """Serves endpoints, and stops their workers while they can still post their results."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], port: int, workers: int = 1, api_key: str | None = None
+    ) -> None:
+        """Describe the server; `run` serves until a signal or `should_exit`."""
+        platform = app.build(endpoints, workers, api_key)
+        super().__init__(uvicorn.Config(platform, "127.0.0.1", port, log_level="warning"))
+        self._endpoints = endpoints
+
+    @contextmanager
+    def in_thread(self) -> Iterator[None]:
+        """Serve on another thread until the block ends."""
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        while thread.is_alive() and not self.started:
+            time.sleep(0.01)
+        try:
+            yield
+        finally:
+            self.should_exit = True
+            thread.join()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say where."""
+        await super().startup(sockets)
+        for endpoint in self._endpoints if self.started else ():
+            url = f"http://{self.config.host}:{self.config.port}/v2/{endpoint.id}"
+            print(f"Ready: POST {url}/runsync (Ctrl-C to end).", file=sys.stderr, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the workers, then everything that is still open."""
+        for endpoint in self._endpoints:
+            await endpoint.stop()
+        await super().shutdown(sockets)

@@ -1,0 +1,1 @@
+"""What `make` starts: the demo, and the servers that run until Ctrl-C."""

@@ -1,0 +1,49 @@
+"""What a file says about how it was made, and what it doesn't."""
+
+from conftest import DEMO, request
+
+from flux_worker import __version__
+from flux_worker.contract.request import ImageRequest
+from flux_worker.delivery import metadata
+from flux_worker.settings import Settings
+
+
+def test_a_file_names_what_made_it():
+    assert metadata.parameters(request(negative_prompt="blue"), Settings()) == {
+        "prompt": "a red circle",
+        "negative_prompt": "blue",
+        "true_cfg_scale": 2.0,
+        "width": 256,
+        "height": 256,
+        "num_inference_steps": 1,
+        "guidance": 7.5,
+        "seed": 7,
+        "model": "FLUX.1-dev",
+        "worker": __version__,
+    }
+
+
+def test_what_was_not_given_is_not_named():
+    assert "negative_prompt" not in metadata.parameters(request(), Settings())
+
+
+def test_a_new_field_of_the_request_does_not_get_into_files_by_itself():
+    class Larger(ImageRequest):
+        image: str = "data:image/png;base64,secret"
+
+    asked = Larger.model_construct(**request().model_dump())
+    assert "secret" not in str(metadata.parameters(asked, Settings()))
+
+
+def test_a_fine_tune_is_named_by_its_repository_or_its_folder():
+    def model(**settings):
+        return metadata.parameters(request(), Settings(**settings))["model"]
+
+    assert model(flux_model="schnell") == "FLUX.1-schnell"
+    assert model(model_path="somebody/flux-tuned") == "somebody/flux-tuned"
+    assert model(model_path=str(DEMO)) == "demo"
+    assert model(model_path=f"{DEMO}/") == "demo"
+
+
+def test_nothing_is_embedded_where_the_operator_wants_nothing():
+    assert metadata.parameters(request(), Settings(embed_metadata=False)) is None

@@ -1,0 +1,69 @@
+"""What makes the model quicker or smaller leaves its pictures as they are."""
+
+import pytest
+import torch
+from conftest import DEMO
+from diffusers import FluxPipeline
+from drawing import differ, draw, load
+from PIL import Image
+from torch._dynamo.utils import counters
+
+from builder.demo_model.judge import look
+from flux_worker.engine import acceleration
+from flux_worker.engine.plan import Plan
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """diffusers' pipeline as it comes."""
+    return draw(FluxPipeline.from_pretrained(DEMO, dtype=torch.float32))
+
+
+def test_fused_projections_change_nothing_and_leave_nothing_twice(pipe, plain):
+    assert differ(draw(pipe), plain) < 0.01
+    names = {name.rpartition(".")[2] for name, _ in pipe.transformer.named_modules()}
+    assert {"to_qkv", "to_added_qkv"} <= names
+    assert not {"to_q", "to_k", "to_v", "add_q_proj"} & names
+
+
+def test_compiled_blocks_change_nothing_and_serve_every_size(plain):
+    pipe = load(compile=True)
+    assert differ(draw(pipe), plain) < 0.05
+    compiled = counters["stats"]["unique_graphs"]
+    sides = range(256, 896, 64)
+    for width, height in zip(sides, reversed(sides), strict=True):
+        draw(pipe, width=width, height=height, num_inference_steps=1)
+    assert counters["stats"]["unique_graphs"] == compiled
+
+
+def test_fp8_draws_the_same_picture(plain):
+    pipe = load(precision="fp8")
+    weight = pipe.transformer.transformer_blocks[0].ff.net[2].weight
+    assert weight.qdata.dtype == torch.float8_e4m3fn
+    kept = (pipe.transformer.x_embedder, pipe.transformer.proj_out)
+    modulation = pipe.transformer.transformer_blocks[0].norm1.linear
+    assert all(module.weight.dtype == torch.float32 for module in (*kept, modulation))
+    pixels = draw(pipe)
+    assert 0 < differ(pixels, plain) < 8
+    seen = look(Image.fromarray(pixels))
+    assert (seen.background, seen.colour) == ("white", "red")
+
+
+@pytest.mark.parametrize("how", [{"text_encoder": "offloaded"}, {"transformer": "streamed"}])
+def test_what_waits_in_host_memory_computes_the_same(plain, how):
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    acceleration.apply(pipe, Plan("fp32", **how), torch.device("cpu"))
+    assert differ(draw(pipe), plain) < 0.01
+
+
+def test_a_tiled_vae_decodes_the_same(pipe):
+    tiled = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    acceleration.apply(tiled, Plan("fp32", vae_tiling=True), torch.device("cpu"))
+    size = {"width": 1024, "height": 640, "num_inference_steps": 4}
+    assert 0 < differ(draw(tiled, **size), draw(pipe, **size)) < 2
+
+
+def test_the_plan_is_logged(caplog):
+    caplog.set_level("INFO", "flux_worker")
+    load()
+    assert "The plan: transformer fp32, resident, T5 resident, VAE whole" in caplog.text

@@ -1,0 +1,153 @@
+"""What a plan is predicted to take, beside what is really allocated."""
+
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+from cards import FLUX
+from diffusers import AutoencoderKL, FluxTransformer2DModel
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from flux_worker.contract.catalog import DEV, SCHNELL, Bounds
+from flux_worker.engine import memory
+from flux_worker.engine.memory import Workload, predict_peak
+from flux_worker.engine.plan import Plan
+
+
+def test_the_largest_job_is_what_the_limits_allow():
+    assert Workload.of(DEV) == Workload(tokens=96 * 96 + 512, side=1536)
+    assert Workload.of(SCHNELL).tokens == 96 * 96 + 256
+    wide = replace(DEV.parameters, width=Bounds(256, 2000, 1024))
+    assert Workload.of(replace(DEV, parameters=wide)) == Workload(125 * 96 + 512, 2000)
+
+
+def peak(plan, workload):
+    return predict_peak(plan, FLUX, workload)
+
+
+def test_a_peak_grows_with_the_workload_by_what_its_larger_stage_takes():
+    plan, small = Plan("bf16"), Workload(tokens=4000, side=256)
+    more_tokens = replace(small, tokens=5000)
+    grown = peak(plan, more_tokens) - peak(plan, small)
+    assert grown == 1000 * memory.DENOISING_BYTES_PER_TOKEN
+    large, larger = Workload(tokens=1, side=1024), Workload(tokens=1, side=1040)
+    pixels = 1040**2 - 1024**2
+    assert peak(plan, larger) - peak(plan, large) == pixels * memory.DECODING_BYTES_PER_PIXEL
+
+
+def test_a_tiled_vae_takes_a_tile_whatever_the_side():
+    tiled = Plan("bf16", vae_tiling=True)
+    peaks = {peak(tiled, Workload(tokens=1, side=side)) for side in (512, 1024, 1536)}
+    assert len(peaks) == 1
+    assert peak(tiled, Workload(tokens=1, side=256)) < peaks.pop()
+
+
+def test_what_waits_in_host_memory_takes_none_of_the_cards():
+    workload = Workload.of(DEV)
+    whole = peak(Plan("bf16"), workload)
+    without_t5 = peak(Plan("bf16", text_encoder="offloaded"), workload)
+    assert whole - without_t5 == 2 * FLUX.text_encoder
+    streamed = peak(Plan("bf16", transformer="streamed"), workload)
+    waiting = FLUX.block_layers + FLUX.modulation - 2 * FLUX.largest_block
+    assert whole - streamed == 2 * waiting
+
+
+def test_fp8_halves_what_is_held_in_it():
+    workload = Workload.of(DEV)
+    bf16, fp8 = (peak(Plan(precision), workload) for precision in ("bf16", "fp8"))
+    assert bf16 - fp8 == FLUX.block_layers
+    assert fp8 - peak(Plan("fp8", fp8_modulation=True), workload) == FLUX.modulation
+    assert fp8 - peak(Plan("fp8", text_encoder="fp8"), workload) == FLUX.text_encoder
+
+
+class Allocated(TorchDispatchMode):
+    """Counts the bytes of all tensors that live at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self._living = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        return tree_map_only(torch.Tensor, self._note, function(*args, **(kwargs or {})))
+
+    def _note(self, tensor):
+        storage = tensor.untyped_storage()
+        if id(storage) not in self._living:
+            self._living.add(id(storage))
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._free, id(storage), storage.nbytes())
+        return tensor
+
+    def _free(self, key, size):
+        self._living.discard(key)
+        self.now -= size
+
+
+def peak_bytes(run):
+    with torch.no_grad(), Allocated() as allocated:
+        run()
+    return allocated.peak
+
+
+def empty(*shape):
+    return torch.empty(*shape, dtype=torch.bfloat16, device="meta")
+
+
+@pytest.fixture
+def attention_without_scores(monkeypatch):
+    """As the kernels of a GPU do it, which never write the scores down."""
+
+    def attend(query=None, key=None, value=None, **_):
+        return torch.empty_like(query)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", attend)
+
+
+@pytest.mark.usefixtures("attention_without_scores")
+def test_the_predicted_activations_are_those_of_the_denoising():
+    with torch.device("meta"):
+        transformer = FluxTransformer2DModel(
+            num_layers=1, num_single_layers=1, guidance_embeds=True
+        )
+    transformer.to(torch.bfloat16)
+
+    def denoise(tokens):
+        text = {"encoder_hidden_states": empty(1, 512, 4096), "txt_ids": empty(512, 3)}
+        image = {"hidden_states": empty(1, tokens, 64), "img_ids": empty(tokens, 3)}
+        numbers = {"timestep": empty(1), "guidance": empty(1), "pooled_projections": empty(1, 768)}
+        return peak_bytes(lambda: transformer(**text, **image, **numbers))
+
+    per_token = (denoise(9216) - denoise(1024)) / (9216 - 1024)
+    assert per_token == pytest.approx(memory.DENOISING_BYTES_PER_TOKEN, rel=0.02)
+
+
+@pytest.mark.usefixtures("attention_without_scores")
+def test_the_predicted_activations_are_those_of_the_vae():
+    widths = (128, 256, 512, 512)
+    with torch.device("meta"):
+        vae = AutoencoderKL(
+            down_block_types=["DownEncoderBlock2D"] * 4,
+            up_block_types=["UpDecoderBlock2D"] * 4,
+            block_out_channels=widths,
+            layers_per_block=2,
+            latent_channels=16,
+        )
+    vae.to(torch.bfloat16)
+
+    def decode(side):
+        return peak_bytes(lambda: vae.decode(empty(1, 16, side // 8, side // 8)))
+
+    def encode(side):
+        return peak_bytes(lambda: vae.encode(empty(1, 3, side, side)))
+
+    for work, predicted in (
+        (decode, memory.DECODING_BYTES_PER_PIXEL),
+        (encode, memory.ENCODING_BYTES_PER_PIXEL),
+    ):
+        per_pixel = (work(1024) - work(512)) / (1024**2 - 512**2)
+        assert per_pixel == pytest.approx(predicted, rel=0.02)

@@ -1,0 +1,168 @@
+"""How the model runs on each card."""
+
+from dataclasses import replace
+
+import pytest
+from cards import CARDS, FLUX, card
+from conftest import ROOT
+
+from flux_worker.contract.catalog import DEV
+from flux_worker.engine import planner
+from flux_worker.engine.card import Card
+from flux_worker.engine.memory import MARGIN, Workload
+from flux_worker.engine.plan import GIB, Plan
+from flux_worker.engine.planner import Wishes
+from flux_worker.errors import CannotStart
+from flux_worker.settings import Settings
+
+LARGEST = Workload.of(DEV)
+
+
+def choose(name, on=None, workload=LARGEST, **wishes):
+    return planner.choose(on or card(name), FLUX, workload, Wishes(**wishes))
+
+
+@pytest.mark.parametrize("name", ["A100 40 GB", "A40", "A6000", "L40S", "A100 80 GB", "H100"])
+def test_from_40_gb_on_everything_is_exact_and_resident(name):
+    chosen = choose(name)
+    assert (chosen.precision, chosen.text_encoder, chosen.transformer) == (
+        *("bf16", "resident", "resident"),
+    )
+    assert not chosen.vae_tiling
+    assert chosen.compile
+
+
+@pytest.mark.parametrize("name", ["RTX 6000 Blackwell", "H200", "B200"])
+def test_a_big_card_is_exact_unless_told_otherwise(name):
+    assert choose(name).precision == "bf16"
+    chosen = choose(name, precision="fp8")
+    assert (chosen.precision, chosen.text_encoder, chosen.fp8_modulation) == (
+        *("fp8", "resident", False),
+    )
+
+
+def test_at_32_gb_only_the_blocks_are_fp8():
+    chosen = choose("RTX 5090")
+    assert (chosen.precision, chosen.fp8_activations) == ("fp8", True)
+    assert (chosen.text_encoder, chosen.transformer) == ("resident", "resident")
+    assert not chosen.fp8_modulation
+
+
+@pytest.mark.parametrize("name", ["L4", "RTX 4090", "RTX 3090"])
+def test_at_24_gb_t5_is_fp8_too_and_the_vae_is_tiled(name):
+    chosen = choose(name)
+    assert (chosen.precision, chosen.text_encoder, chosen.transformer) == (
+        *("fp8", "fp8", "resident"),
+    )
+    assert chosen.vae_tiling
+    assert not chosen.fp8_modulation
+    assert chosen.fp8_activations == (name != "RTX 3090")  # Ampere has no fp8 units
+
+
+def test_at_16_gb_t5_waits_in_host_memory_and_the_modulation_is_fp8_too():
+    chosen = choose("RTX 4080")
+    assert (chosen.precision, chosen.text_encoder, chosen.transformer) == (
+        *("fp8", "offloaded", "resident"),
+    )
+    assert chosen.fp8_modulation
+    assert chosen.compile
+
+
+def test_a_smaller_card_gets_its_blocks_one_by_one():
+    chosen = choose("12 GB", Card("12 GB", (8, 9), int(11.6 * GIB)))
+    assert (chosen.precision, chosen.transformer) == ("fp8", "streamed")
+    assert not chosen.compile
+    assert not chosen.fp8_activations
+
+
+def test_at_32_gb_exact_is_to_be_had_for_a_slower_t5():
+    chosen = choose("RTX 5090", precision="bf16")
+    assert (chosen.text_encoder, chosen.transformer) == ("offloaded", "resident")
+
+
+def row(name):
+    chosen = choose(name)
+    precision = chosen.precision + (", modulation too" if chosen.fp8_modulation else "")
+    if chosen.precision == "fp8" and not chosen.fp8_activations:
+        precision += ", weights only"
+    vae = "tiled" if chosen.vae_tiling else "whole"
+    sizes = (f"{CARDS[name][1]:.1f}", f"{chosen.peak / GIB:.1f}")
+    cells = (name, sizes[0], precision, chosen.text_encoder, vae, chosen.attention, sizes[1])
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_documented_plan_is_the_one_that_is_chosen(name):
+    assert row(name) in (ROOT / "docs/performance.md").read_text().splitlines()
+
+
+def test_every_plan_fits_the_card_with_room_to_spare():
+    for name in CARDS:
+        chosen = choose(name)
+        assert chosen.peak + MARGIN <= card(name).memory, name
+
+
+def test_what_is_asked_for_is_done():
+    assert choose("H100", attention="native").attention == "native"
+    assert not choose("H100", compile=False).compile
+    assert choose("H100", offload="text_encoder").text_encoder == "offloaded"
+    assert choose("H100", offload="transformer").transformer == "streamed"
+    assert choose("RTX 4090", precision="bf16").transformer == "streamed"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        (
+            "RTX 4090",
+            {"precision": "bf16", "offload": "none"},
+            r"The RTX 4090 has 23\.5 GiB, and PRECISION=bf16 with OFFLOAD=none needs about 33\.\d\."
+            r" What fits: transformer fp8",
+        ),
+        ("RTX 4080", {"offload": "none"}, r"needs about 18\.\d\. What fits: .*T5 offloaded"),
+        ("H100", {"attention": "flash3"}, "needs its package"),
+        ("H100", {"offload": "transformer", "compile": True}, "There is no such plan as .*COMPILE"),
+    ],
+)
+def test_what_is_impossible_is_said_with_what_fits(name, settings, says):
+    with pytest.raises(CannotStart, match=says):
+        choose(name, **settings)
+
+
+def test_compiling_without_a_compiler_is_an_error_only_if_asked_for():
+    bare = card("H100", compiler=False)
+    assert not choose("H100", bare).compile
+    with pytest.raises(CannotStart, match="needs a C compiler"):
+        choose("H100", bare, compile=True)
+
+
+def test_a_card_that_is_too_small_is_said_so():
+    with pytest.raises(CannotStart, match="choose a card with more memory"):
+        choose("tiny", Card("tiny", (8, 6), 3 * GIB))
+
+
+def test_a_cpu_computes_in_float32_and_refuses_what_only_a_gpu_can():
+    assert planner.for_cpu(Wishes()) == Plan("fp32")
+    assert planner.for_cpu(Wishes(compile=True)).compile
+    with pytest.raises(CannotStart, match="OFFLOAD=transformer needs a GPU"):
+        planner.for_cpu(Wishes(offload="transformer"))
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_is_used_to_the_last_byte_of_its_room_and_no_further(name):
+    best = choose(name)
+    needed = best.peak + MARGIN
+    assert choose(name, replace(card(name), memory=needed)) == best
+    assert choose(name, replace(card(name), memory=needed - 1)) != best
+
+
+def test_a_smaller_workload_takes_a_better_plan():
+    workload = Workload(tokens=1024, side=512)
+    assert choose("RTX 4090").vae_tiling
+    assert not choose("RTX 4090", workload=workload).vae_tiling
+
+
+def test_wishes_are_the_settings():
+    settings = Settings(precision="fp8", offload="none", attention="cudnn", compile=False)
+    assert Wishes.of(settings) == Wishes("fp8", "none", "cudnn", False)
+    assert Wishes.of(Settings()) == Wishes()

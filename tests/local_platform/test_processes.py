@@ -1,0 +1,108 @@
+"""Servers on a leash: nothing of them outlives the program, and no two get in each other's way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from process_table import commands_with
+
+from local_platform.processes import leash
+from local_platform.processes.s3_server import S3Server
+
+
+def test_two_servers_have_nothing_in_common(s3):
+    with S3Server() as other:
+        assert other.endpoint_url != s3.endpoint_url
+        assert other.secret_access_key != s3.secret_access_key
+        other.client().put_object(Bucket="flux", Key="here", Body=b"x")
+        assert "Contents" not in s3.client().list_objects_v2(Bucket="flux", Prefix="here")
+        with pytest.raises(Exception, match=r"403|Forbidden|InvalidAccessKeyId"):
+            S3Server.client(_with_credentials_of(s3, other)).head_bucket(Bucket="flux")
+
+
+def _with_credentials_of(server, other):
+    mixed = S3Server()
+    mixed.endpoint_url = server.endpoint_url
+    mixed.access_key_id, mixed.secret_access_key = other.access_key_id, other.secret_access_key
+    return mixed
+
+
+def test_a_taken_port_is_said_and_nothing_pretends_to_be_ready(s3):
+    port = s3.endpoint_url.rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "local_platform.commands.serve_sdk"],
+        env={**os.environ, "PORT": port},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"Port {port} is taken: choose another by PORT=…."
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)])
+def test_a_server_that_ends_by_itself_ends_its_leash(tmp_path, command, code):
+    held = leash.start(["sh", "-c", command], os.environ, tmp_path / "log")
+    assert held.wait(timeout=20) == code
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_telemetry_is_off(s3):
+    assert commands_with("-master.telemetry=false")
+
+
+HOLD = """
+import time
+from local_platform.processes.s3_server import S3Server
+with S3Server() as server:
+    print(server._leash.pid, server._log.parent, server.endpoint_url, flush=True)
+    time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_whatever_ends_the_program_ends_the_server_and_its_data(how):
+    others = sockets()
+    program = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True)
+    leash, data, url = program.stdout.readline().split()
+    port = url.rpartition(":")[2]
+    assert Path(data).is_dir()
+    assert commands_with(f"-s3.port={port}")
+    its_own = sockets() - others
+    assert its_own
+    program.send_signal(how)
+    program.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and (Path(data).exists() or Path(f"/proc/{leash}").exists()):
+        time.sleep(0.05)
+    assert not Path(data).exists()
+    assert not commands_with(f"-s3.port={port}")
+    assert not sockets() & its_own
+
+
+PARENT = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)", sys.argv[1]])
+time.sleep(120)
+"""
+
+
+@pytest.mark.parametrize("how", ["end", "SIGTERM"])
+def test_a_servers_children_end_with_it(how, tmp_path):
+    mark = str(tmp_path)
+    held = leash.start([sys.executable, "-c", PARENT, mark], os.environ)
+    while len(commands_with(mark)) < 3:  # the leash's own command line has it too
+        time.sleep(0.05)
+    if how == "SIGTERM":
+        held.terminate()
+        held.wait(timeout=20)
+    else:
+        leash.end(held)
+    assert not commands_with(mark)
+
+
+def sockets():
+    return set(Path("/tmp").glob("seaweedfs-*.sock"))

@@ -1,0 +1,176 @@
+"""The thread that has the model: one job at a time, stopped when nobody wants it, and its end."""
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from threading import Event
+
+import pytest
+import torch
+from conftest import SMALL, counting_calls, request, run
+
+from flux_worker.contract.catalog import DEV
+from flux_worker.errors import CannotStart, DeviceUnusable, GenerationFailed
+from flux_worker.generation.inputs import Inputs
+from flux_worker.serving.gpu import Gpu
+
+BROKEN = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.fixture
+def fresh(pipe):
+    """A model of one's own, to be broken."""
+    return Gpu(lambda: pipe, DEV)
+
+
+@contextmanager
+def before_each_step(pipe, action):
+    def hook_in(*_):
+        action()
+
+    hook = pipe.transformer.register_forward_pre_hook(hook_in)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def failing(error):
+    def fail():
+        raise error
+
+    return fail
+
+
+def generate(gpu, seconds=None, **given):
+    spent = {} if seconds is None else seconds
+    return gpu.generate(request(**given), Inputs(), lambda progress: None, spent)
+
+
+def test_the_model_is_loaded_warmed_up_and_run_on_one_thread(pipe):
+    threads = []
+
+    def load():
+        threads.append(threading.current_thread())
+        return pipe
+
+    gpu = Gpu(load, DEV)
+    with before_each_step(pipe, lambda: threads.append(threading.current_thread())):
+        gpu.warm_up(request())
+        asyncio.run(generate(gpu))
+    assert len(threads) == 3
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.main_thread()
+
+
+def test_what_prevents_loading_is_raised_where_it_can_be_said():
+    with pytest.raises(CannotStart, match="no weights"):
+        Gpu(failing(CannotStart("no weights")), DEV)
+
+
+def test_a_warm_up_that_fails_is_raised_too(pipe, fresh):
+    broken = before_each_step(pipe, failing(torch.OutOfMemoryError("x")))
+    with broken, pytest.raises(GenerationFailed, match="out of memory"):
+        fresh.warm_up(request())
+    fresh.warm_up(request())
+
+
+def test_jobs_run_one_after_the_other_and_the_loop_stays_free(pipe, fresh):
+    running, overlaps, ticks = [], [], 0
+
+    async def three_jobs():
+        async def tick():
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.002)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        await asyncio.gather(*(generate(fresh, num_inference_steps=8, seed=n) for n in range(3)))
+        ticking.cancel()
+
+    def note():
+        running.append(threading.current_thread())
+        overlaps.append(len(running))
+        running.pop()
+
+    with before_each_step(pipe, note):
+        asyncio.run(three_jobs())
+    assert overlaps == [1] * 24
+    assert ticks > 3
+
+
+def test_the_wait_for_the_turn_is_among_the_stages(pipe, fresh):
+    held, seconds = Event(), {"first": {}, "second": {}}
+
+    async def two_jobs():
+        first = asyncio.create_task(generate(fresh, seconds["first"]))
+        second = asyncio.create_task(generate(fresh, seconds["second"]))
+        await asyncio.sleep(0.3)
+        held.set()
+        await asyncio.gather(first, second)
+
+    with before_each_step(pipe, held.wait):
+        asyncio.run(two_jobs())
+    assert seconds["second"]["wait_for_gpu"] >= 0.25
+    assert seconds["second"]["wait_for_gpu"] > seconds["first"]["wait_for_gpu"]
+
+
+def test_a_cancelled_job_that_waits_is_never_begun(pipe, fresh):
+    held, begun = Event(), Event()
+
+    def hold():
+        begun.set()
+        held.wait()
+
+    async def cancel_the_second():
+        first = asyncio.create_task(generate(fresh))
+        await asyncio.to_thread(begun.wait)
+        second = asyncio.create_task(generate(fresh, num_inference_steps=9))
+        await asyncio.sleep(0)
+        second.cancel()
+        held.set()
+        await first
+        await generate(fresh)
+        return second.cancelled()
+
+    with before_each_step(pipe, hold), counting_calls(pipe.transformer) as steps:
+        assert asyncio.run(cancel_the_second())
+    assert len(steps) == 2
+
+
+def test_a_broken_gpu_is_said_for_good(pipe, fresh, make_worker):
+    worker = make_worker({"gpu": fresh})
+    with before_each_step(pipe, failing(BROKEN)):
+        answer = run(worker, SMALL)
+    assert set(answer) == {"error"}
+    assert "this worker is being replaced" in answer["error"]
+    assert worker.unusable.is_set()
+
+
+def test_a_gpu_that_breaks_under_a_cancelled_job_is_noticed(pipe, fresh):
+    begun, cancelled = Event(), Event()
+
+    async def cancel():
+        job = asyncio.create_task(generate(fresh))
+        await asyncio.to_thread(begun.wait)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        cancelled.set()
+        await asyncio.wait_for(fresh.unusable.wait(), 30)
+
+    def fail():
+        begun.set()
+        cancelled.wait()
+        raise BROKEN
+
+    with before_each_step(pipe, fail):
+        asyncio.run(cancel())
+
+
+def test_a_failed_job_keeps_its_stages(pipe, fresh):
+    seconds = {}
+    with before_each_step(pipe, failing(BROKEN)), pytest.raises(DeviceUnusable):
+        asyncio.run(generate(fresh, seconds))
+    assert set(seconds) == {"wait_for_gpu", "text_encoding", "denoising"}

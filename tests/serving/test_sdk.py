@@ -1,0 +1,44 @@
+"""What the SDK is handed."""
+
+import asyncio
+
+import pytest
+import runpod
+from runpod.serverless.modules import rp_fitness, rp_http, rp_scale
+
+from flux_worker.serving import sdk
+from flux_worker.serving.sdk_loop import Scaler
+from flux_worker.serving.sdk_posts import post_result
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """Hand a worker over; return what the SDK is started with."""
+    for module, name in ((rp_http, "_transmit"), (rp_scale, "JobScaler")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    configs = []
+    monkeypatch.setattr(runpod.serverless, "start", configs.append)
+    rp_fitness.clear_fitness_checks()
+
+    def serve(worker, checks=(), concurrency=1):
+        sdk.serve(worker, checks, concurrency)
+        return configs[-1]
+
+    yield serve
+    rp_fitness.clear_fitness_checks()
+
+
+def test_the_sdk_runs_our_handler_on_our_loop(handed, make_worker):
+    worker = make_worker()
+    config = handed(worker, concurrency=3)
+    assert config["handler"] == worker.handle
+    assert [config["concurrency_modifier"](now) for now in (1, 7)] == [3, 3]
+    assert isinstance(rp_scale.JobScaler(config), Scaler)
+    assert rp_http._transmit is post_result
+
+
+def test_the_sdk_runs_our_checks_before_it_takes_a_job(handed, make_worker):
+    ran = []
+    handed(make_worker(), [lambda: ran.append("image"), lambda: ran.append("bucket")])
+    asyncio.run(rp_fitness.run_fitness_checks())
+    assert ran == ["image", "bucket"]

@@ -1,0 +1,147 @@
+import asyncio
+import io
+import json
+import time
+from threading import Event
+from urllib.request import urlopen
+
+from conftest import SMALL, run
+from PIL import Image
+
+from flux_worker.delivery.images import read_parameters
+from flux_worker.delivery.storage import Storage
+from flux_worker.settings import Settings
+
+
+def test_the_answer_is_the_documented_one(make_worker, bucket_settings):
+    answer = run(make_worker(**bucket_settings), {**SMALL, "width": 300, "image_format": "png"})
+    assert set(answer) == {"image_url", "cost"}
+    assert isinstance(answer["cost"], float)
+    with urlopen(answer["image_url"]) as response:
+        image = Image.open(io.BytesIO(response.read()))
+    assert (image.format, image.size) == ("PNG", (300, 256))
+
+
+def test_schnells_limits_and_price(make_worker):
+    worker = make_worker(flux_model="schnell")
+    answer = run(worker, {**SMALL, "num_inference_steps": 8})
+    assert answer["cost"] == 0.0001572864
+    assert "between 1 and 8 (got 28)" in run(worker, {**SMALL, "num_inference_steps": 28})["error"]
+
+
+def file_of(answer):
+    with urlopen(answer["image_url"]) as response:
+        return response.read()
+
+
+def test_the_same_seed_gives_the_same_bytes(make_worker):
+    worker = make_worker()
+    zero = {**SMALL, "seed": 0}
+    assert file_of(run(worker, zero)) == file_of(run(worker, zero))
+    drawn = {**SMALL, "seed": -1}
+    assert file_of(run(worker, drawn)) != file_of(run(worker, drawn))
+
+
+def test_a_drawn_seed_is_in_the_file_and_makes_the_same_image_again(make_worker):
+    worker = make_worker()
+    first = file_of(run(worker, {**SMALL, "seed": -1, "negative_prompt": "blue"}))
+    parameters = read_parameters(first)
+    assert parameters["prompt"] == "a red circle"
+    assert parameters["negative_prompt"] == "blue"
+    assert parameters["model"] == "demo"
+    again = {k: v for k, v in parameters.items() if k not in ("model", "worker")}
+    assert file_of(run(worker, again)) == first
+
+
+def test_metadata_can_be_left_out(make_worker):
+    assert read_parameters(file_of(run(make_worker(embed_metadata=False), SMALL))) is None
+
+
+def job_lines(caplog):
+    return [record.fields for record in caplog.records if record.message.startswith("job ")]
+
+
+def test_one_log_line_a_job_with_its_stages_and_no_prompt(make_worker, bucket_settings, caplog):
+    caplog.set_level("INFO", "flux_worker")
+    answer = run(make_worker(**bucket_settings), {**SMALL, "prompt": "purple " * 100, "style": "x"})
+    [line] = job_lines(caplog)
+    stages = (
+        "parse fetch wait_for_gpu text_encoding denoising per_step decoding encode upload total"
+    )
+    assert set(line["seconds"]) == set(stages.split())
+    assert all(value >= 0 for value in line["seconds"].values())
+    assert (line["job"], line["status"], line["seed"]) == ("test", "completed", 7)
+    assert (line["width"], line["height"], line["steps"]) == (256, 256, 1)
+    assert line["dropped_tokens"] == 101 - 64
+    ours = [r for r in caplog.records if r.name.startswith("flux_worker")]
+    written = json.dumps(line) + "".join(str(vars(record)) for record in ours)
+    assert "purple" not in written
+    assert "Signature" in answer["image_url"]
+    assert "Signature" not in written
+    assert "Ignored unknown parameters" in caplog.text
+
+
+def test_a_refused_job_has_its_line_too(make_worker, caplog):
+    caplog.set_level("INFO", "flux_worker")
+    run(make_worker(), {**SMALL, "width": 1})
+    [line] = job_lines(caplog)
+    assert line["status"] == "refused"
+
+
+class SlowStorage(Storage):
+    """Takes its time for an upload, and notes when it was at it."""
+
+    def publish(self, image, job_bucket=None):
+        self.began = time.monotonic()
+        self.next_generation.wait(30)
+        self.ended = time.monotonic()
+        return super().publish(image, job_bucket)
+
+
+def test_encoding_and_upload_overlap_the_next_generation(make_worker, pipe):
+    storage = SlowStorage(Settings())
+    storage.next_generation = Event()
+    seen = []
+
+    def note_the_second(*_):
+        seen.append(time.monotonic())
+        if len(seen) == 2:
+            storage.next_generation.set()
+
+    async def two_jobs():
+        worker = make_worker({"storage": storage})
+        jobs = [{"id": str(seed), "input": {**SMALL, "seed": seed}} for seed in (1, 2)]
+        await asyncio.gather(*(worker.handle(job) for job in jobs))
+
+    hook = pipe.transformer.register_forward_pre_hook(note_the_second)
+    try:
+        asyncio.run(two_jobs())
+    finally:
+        hook.remove()
+    assert storage.next_generation.is_set()
+
+
+def test_a_cancelled_job_stops_before_the_next_begins(make_worker, pipe, caplog):
+    caplog.set_level("INFO", "flux_worker")
+    worker = make_worker()
+
+    async def cancel_one() -> dict[str, object]:
+        long = {**SMALL, "width": 512, "height": 512, "num_inference_steps": 50}
+        task = asyncio.create_task(worker.handle({"id": "long", "input": long}))
+        while len(calls) < 3:
+            await asyncio.sleep(0.01)
+        before = len(calls)
+        task.cancel()
+        answer = await worker.handle({"id": "next", "input": SMALL})
+        assert task.cancelled()
+        # One step may have been under way, one may have begun meanwhile, and one is the next job's.
+        assert len(calls) <= before + 3
+        return answer
+
+    calls: list[object] = []
+    hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        assert "image_url" in asyncio.run(cancel_one())
+    finally:
+        hook.remove()
+    assert [line["status"] for line in job_lines(caplog)] == ["stopped", "completed"]

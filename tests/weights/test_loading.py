@@ -1,0 +1,84 @@
+"""The worker's own reading of weights gives what diffusers and transformers give."""
+
+import shutil
+
+import pytest
+import torch
+from conftest import DEMO
+from diffusers import FluxPipeline
+from safetensors.torch import load_file, save_file
+
+from flux_worker.engine import pipeline
+from flux_worker.errors import CannotStart
+from flux_worker.settings import Settings
+from flux_worker.weights import loading
+from flux_worker.weights.checkpoint import Checkpoint
+
+CPU = torch.device("cpu")
+
+
+def state(pipe):
+    parts = (pipe.transformer, pipe.text_encoder_2, pipe.text_encoder, pipe.vae)
+    return [part.state_dict() for part in parts]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_every_tensor_is_what_diffusers_loads(dtype):
+    ours = loading.load(Checkpoint.read(DEMO), CPU, dtype)
+    for one, another in zip(
+        state(ours), state(FluxPipeline.from_pretrained(DEMO, dtype=dtype)), strict=True
+    ):
+        assert one.keys() == another.keys()
+        for name, tensor in one.items():
+            assert tensor.dtype == another[name].dtype
+            assert torch.equal(tensor, another[name]), name
+    assert not any(parameter.requires_grad for parameter in ours.transformer.parameters())
+
+
+def test_pieces_and_shards_are_put_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "PIECE", 1000)
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    shutil.rmtree(folder / "transformer")
+    pipe.transformer.save_pretrained(folder / "transformer", max_shard_size="1MB")
+    assert len(list((folder / "transformer").glob("*.safetensors"))) > 3
+    checkpoint = Checkpoint.read(folder)
+    for read in (loading.mapped(checkpoint, torch.float32), loading.copied(checkpoint, CPU)):
+        for name, tensor in pipe.transformer.state_dict().items():
+            assert torch.equal(read["transformer"][name], tensor)
+            assert read["transformer"][name].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "way"),
+    [
+        ("cuda", torch.bfloat16, loading.copied),
+        ("cuda", torch.float32, loading.mapped),
+        ("cpu", torch.bfloat16, loading.mapped),
+    ],
+)
+def test_only_what_needs_no_conversion_is_copied_to_a_gpu(device, dtype, way):
+    """The demo weights are stored in bfloat16."""
+    chosen = loading.way_to(torch.device(device), dtype, Checkpoint.read(DEMO))
+    assert chosen.func is way
+
+
+def test_one_tensor_of_another_type_has_all_of_them_converted(tmp_path):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (file,) = (folder / "transformer").glob("*.safetensors")
+    tensors = load_file(file)
+    name = next(iter(tensors))
+    save_file({**tensors, name: tensors[name].float()}, file)
+    chosen = loading.way_to(torch.device("cuda"), torch.bfloat16, Checkpoint.read(folder))
+    assert chosen.func is loading.mapped
+
+
+@pytest.mark.parametrize("component", ["transformer", "text_encoder_2"])
+def test_a_tensor_that_is_missing_stops_the_start(tmp_path, component):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (file,) = (folder / component).glob("*.safetensors")
+    tensors = load_file(file)
+    tensors.pop(next(name for name in tensors if name.endswith("weight")))
+    save_file(tensors, file)
+    with pytest.raises(CannotStart, match="can't be loaded as a FLUX pipeline"):
+        pipeline.load(Settings(model_path=str(folder), allow_cpu=True))

@@ -2,30 +2,38 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo serve serve-sdk test soak lint bench lock format
+.PHONY: help demo serve serve-sdk test test-quick soak lint bench lock format
 
-demo: $(VENV)/ready  ## generate one image end to end; PROMPT="…" to choose it
-	@$(RUN) -m local_platform.demo
+help:  ## this list
+	@echo "Each target sets up what it needs, in $(VENV)."
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/ready  ## generate four images end to end; PROMPT="…" for one of your own
+	@$(RUN) -m local_platform.commands.demo
 
 serve: $(VENV)/ready  ## Runpod's queue on 127.0.0.1:8000, with real workers; PORT, MODELS, WORKERS
-	@$(RUN) -m local_platform.serve
+	@$(RUN) -m local_platform.commands.serve
 
 serve-sdk: $(VENV)/ready  ## the SDK's own development API there instead
-	@$(RUN) -m local_platform.serve_sdk
+	@$(RUN) -m local_platform.commands.serve_sdk
 
+# Three at once on two cores, each with one thread: while some wait for a server, others compute.
 test: $(VENV)/ready  ## all tests; ARGS="…" goes to pytest
-	$(RUN) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-quick: $(VENV)/ready  ## the tests that need no model, no server and no program
+	$(RUN) -m pytest -m "not soak and not real" $(ARGS)
 
 soak: $(VENV)/ready  ## the tests that take long
 	$(RUN) -m pytest -m soak --timeout 3600 $(ARGS)
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready  ## what CI checks before the tests
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/hadolint Dockerfile
 
-format: $(VENV)/ready
+format: $(VENV)/ready  ## as ruff has it
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 

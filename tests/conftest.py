@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,8 @@ from local_platform.processes import surroundings
 from local_platform.processes.s3_server import S3Server
 
 surroundings.isolate()
+# A shell's background job ignores Ctrl-C, and so would the programs that are started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = surroundings.ROOT
 DEMO = surroundings.DEMO_WEIGHTS
@@ -46,6 +49,17 @@ try:
 except CannotStart as reason:
     print(reason)
 """
+
+
+REAL_PARTS = frozenset({"pipe", "s3", "search"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a model, a server or a program, and begin with it: it takes longest."""
+    for item in items:
+        if REAL_PARTS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real)
+    items.sort(key=lambda item: "real" not in item.keywords)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
+
+pytestmark = pytest.mark.real
 
 
 def test_the_gpu_benchmark_measures_rows_at_every_size(tmp_path):

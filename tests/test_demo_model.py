@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw
 
 from builder.demo_model.judge import look
 
+pytestmark = pytest.mark.real
+
 SIDE = {"width": 512, "height": 512, "seed": 3}
 
 

@@ -23,6 +23,8 @@ from running_platform import serving
 from local_platform.processes.s3_server import S3Server
 from local_platform.processes.surroundings import demo_environment
 
+pytestmark = pytest.mark.real
+
 COST = 0.00131072
 LONG = 3000  # seconds: longer than any queue here takes
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")

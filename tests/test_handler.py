@@ -14,6 +14,8 @@ from PIL import Image
 from local_platform.processes.api_worker import ApiWorker
 from local_platform.processes.surroundings import demo_environment
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(scope="module")
 def api(s3, tmp_path_factory):

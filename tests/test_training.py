@@ -17,6 +17,8 @@ from builder.demo_model import (
 from builder.demo_model.export import export
 from builder.demo_model.latents import Size
 
+pytestmark = pytest.mark.real
+
 STAGES = ("vae", "text", "flow", "guidance", "decoder")
 
 

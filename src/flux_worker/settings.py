@@ -35,6 +35,10 @@ def _served(name: str) -> str:
     return name
 
 
+def _unless_auto(value: object) -> object:
+    return None if value == "auto" else value
+
+
 ModelName = Annotated[str, AfterValidator(_served)]
 
 
@@ -49,7 +53,7 @@ class Settings(BaseSettings):
     allow_cpu: bool = False
     precision: Literal["auto", "bf16", "fp8"] = "auto"
     attention: Literal["auto", "native", "cudnn", "flash3", "flash4"] = "auto"
-    compile: bool | None = None
+    compile: Annotated[bool | None, BeforeValidator(_unless_auto)] = None
     compile_cache_dir: Path | None = None
     offload: Literal["auto", "none", "text_encoder", "transformer"] = "auto"
     warmup_sizes: str = "1024x1024"

@@ -12,6 +12,8 @@ from builder.demo_model.judge import look
 from flux_worker.engine import acceleration
 from flux_worker.engine.plan import Plan
 
+pytestmark = pytest.mark.real
+
 
 @pytest.fixture(scope="module")
 def plain():

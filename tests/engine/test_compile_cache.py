@@ -10,6 +10,8 @@ from torch._dynamo.utils import counters
 from flux_worker.engine import compile_cache
 from flux_worker.engine.plan import Plan
 
+pytestmark = pytest.mark.real
+
 COMPILING = "The transformer's blocks are compiled, once"
 
 

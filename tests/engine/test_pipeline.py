@@ -13,6 +13,8 @@ from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import loading
 
+pytestmark = pytest.mark.real
+
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_cuda_the_worker_refuses_to_start():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from urllib.request import urlopen
 
 import numpy as np
+import pytest
 from conftest import ROOT, SMALL
 from PIL import Image
 from process_table import commands_with
@@ -16,6 +17,8 @@ from process_table import commands_with
 from builder.demo_model.judge import colour_name
 from local_platform.processes.api_worker import post_json
 from local_platform.processes.ports import free_ports
+
+pytestmark = pytest.mark.real
 
 
 def run_demo(**environment):

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running_platform import DEV, serving
 
+pytestmark = pytest.mark.real
+
 KEYS = ["input", "policy", "webhook", "s3Config", "prompt", "executionTimeout", "ttl", "width"]
 VALUES = st.recursive(
     st.none()

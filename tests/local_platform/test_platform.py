@@ -13,6 +13,8 @@ from running_platform import DEV, serving
 
 from local_platform.processes.surroundings import demo_environment
 
+pytestmark = pytest.mark.real
+
 LONG = {**SMALL, "width": 768, "height": 768, "num_inference_steps": 50}
 
 

@@ -14,6 +14,8 @@ from flux_worker.settings import Settings
 from flux_worker.weights import loading
 from flux_worker.weights.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.real
+
 CPU = torch.device("cpu")
 
 

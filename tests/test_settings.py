@@ -1,6 +1,8 @@
+from decimal import Decimal
+
 import pytest
 
-from flux_worker.contract.catalog import DEV, SCHNELL
+from flux_worker.contract.catalog import DEV, SCHNELL, Price
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
@@ -53,3 +55,14 @@ def test_a_wrong_value_is_named_with_what_it_may_be(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(CannotStart, match=f"environment variables: {name}: "):
         Settings.from_environment()
+
+
+def test_a_model_that_is_not_served_is_told_from_those_that_are(monkeypatch):
+    monkeypatch.setenv("FLUX_MODEL", "pro")
+    with pytest.raises(CannotStart, match="FLUX_MODEL: must be one of dev, schnell, krea-dev"):
+        Settings.from_environment()
+
+
+def test_the_operators_price_is_for_a_megapixel_and_none_means_the_models():
+    assert Settings(price_per_megapixel="0").price == Price(Decimal(0), "megapixel")
+    assert Settings(flux_model="schnell").price == SCHNELL.price

@@ -2,10 +2,12 @@
 
 Limits, defaults, prices and ids of dev and schnell are those of Runpod's public endpoints,
 https://docs.runpod.io/hub/public-endpoint-reference. Token limits are the model cards':
-https://huggingface.co/black-forest-labs/FLUX.1-dev and …/FLUX.1-schnell.
+https://huggingface.co/black-forest-labs/FLUX.1-dev and …/FLUX.1-schnell. FLUX.1-Krea-dev,
+https://huggingface.co/black-forest-labs/FLUX.1-Krea-dev, has dev's architecture and no public
+endpoint: its limits are dev's, and its price is the operator's, by default dev's.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
@@ -105,4 +107,12 @@ SCHNELL = ServedModel(
     default_jobs_in_flight=2,
 )
 
-MODELS = {model.name: model for model in (DEV, SCHNELL)}
+KREA_DEV = replace(
+    DEV,
+    name="krea-dev",
+    title="FLUX.1-Krea-dev",
+    repository="black-forest-labs/FLUX.1-Krea-dev",
+    endpoint_id="black-forest-labs-flux-1-krea-dev",
+)
+
+MODELS = {model.name: model for model in (DEV, SCHNELL, KREA_DEV)}

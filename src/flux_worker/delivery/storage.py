@@ -9,7 +9,7 @@ import uuid
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from boto3.session import Session
@@ -126,17 +126,22 @@ class Storage:
                 region_name=bucket.address.region,
                 aws_access_key_id=bucket.access_key_id.get_secret_value(),
                 aws_secret_access_key=bucket.secret_access_key.get_secret_value(),
-                config=Config(
-                    signature_version="s3v4",
-                    s3={"addressing_style": bucket.address.addressing},
-                    # Cloudflare R2, Google Cloud Storage and others refuse boto3's own checksums.
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                    retries={"mode": "standard", "total_max_attempts": 4},
-                    connect_timeout=5,
-                    read_timeout=30,
-                ),
+                config=client_config(bucket.address.addressing),
             )
+
+
+def client_config(addressing: Literal["path", "virtual"]) -> Config:
+    """Return how the client talks to a bucket of whatever provider."""
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": addressing},
+        # Cloudflare R2, Google Cloud Storage and others refuse boto3's own checksums.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=5,
+        read_timeout=30,
+    )
 
 
 def _kind(error: Exception) -> str:

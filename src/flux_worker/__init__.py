@@ -1,8 +1,9 @@
-"""A Runpod Serverless worker that serves FLUX.1-dev and FLUX.1-schnell.
+"""A Runpod Serverless worker that serves FLUX.1.
 
-The story of a job, each noun a module: a `request` is parsed against the `catalog`, the `generator`
-runs it on the `pipeline`, `images` encodes the result, `storage` publishes it, `pricing` prices it;
-`worker` tells that story.
+Its rooms, from the ground up: `contract` holds what callers may ask, `delivery` makes a file and a
+URL of pixels, `weights` finds and reads the model, `engine` has it run on the card, `generation`
+makes pixels of a request, and `serving` speaks with the platform; `serving.worker` tells a job's
+story.
 """
 
 __version__ = "0.1.0"

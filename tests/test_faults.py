@@ -203,7 +203,7 @@ def test_a_client_that_leaves_finds_its_result_later(stage):
 def test_every_one_of_many_jobs_ends_once(stage, count):
     """Five in a hundred are invalid, five are cancelled, and the worker's memory doesn't grow."""
     kinds = ("valid", "invalid", "cancelled", "stopped")
-    wishes = random.Random(count).choices(kinds, (90, 5, 3, 2), k=count)
+    overrides = random.Random(count).choices(kinds, (90, 5, 3, 2), k=count)
     before = stage.platform.endpoint.health()["jobs"]
     memory, seen = [], Counter()
 
@@ -219,8 +219,8 @@ def test_every_one_of_many_jobs_ends_once(stage, count):
         return job_id
 
     with ThreadPoolExecutor(8) as clients:
-        ids = list(clients.map(submit, wishes))
-    for number, (job_id, wish) in enumerate(zip(ids, wishes, strict=True), start=1):
+        ids = list(clients.map(submit, overrides))
+    for number, (job_id, wish) in enumerate(zip(ids, overrides, strict=True), start=1):
         status = stage.platform.wait(job_id, *FINAL, seconds=LONG)["status"]
         seen[status] += 1
         # A cancellation may come too late.

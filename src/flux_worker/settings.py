@@ -21,6 +21,9 @@ from flux_worker.errors import CannotStart
 SEVEN_DAYS = 604_800
 """Seconds. How long documented image URLs live, and the longest that SigV4 can presign."""
 
+Precision = Literal["auto", "bf16", "fp8"]
+Attention = Literal["auto", "native", "cudnn", "flash3", "flash4"]
+Offload = Literal["auto", "none", "text_encoder", "transformer"]
 LogLevel = Annotated[
     Literal["NOTSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR"],
     BeforeValidator(lambda text: str(text).upper()),
@@ -36,7 +39,7 @@ def _served(name: str) -> str:
 
 
 def _unless_auto(value: object) -> object:
-    return None if value == "auto" else value
+    return None if str(value).lower() == "auto" else value
 
 
 ModelName = Annotated[str, AfterValidator(_served)]
@@ -51,11 +54,11 @@ class Settings(BaseSettings):
     model_path: str | None = None
     hf_token: SecretStr | None = None
     allow_cpu: bool = False
-    precision: Literal["auto", "bf16", "fp8"] = "auto"
-    attention: Literal["auto", "native", "cudnn", "flash3", "flash4"] = "auto"
+    precision: Precision = "auto"
+    attention: Attention = "auto"
     compile: Annotated[bool | None, BeforeValidator(_unless_auto)] = None
     compile_cache_dir: Path | None = None
-    offload: Literal["auto", "none", "text_encoder", "transformer"] = "auto"
+    offload: Offload = "auto"
     warmup_sizes: str = "1024x1024"
     jobs_in_flight: int | None = Field(default=None, ge=1, le=64)
     price_per_megapixel: Decimal | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
@@ -106,14 +109,3 @@ class Settings(BaseSettings):
         if self.price_per_megapixel is None:
             return self.model.price
         return Price(self.price_per_megapixel)
-
-    @property
-    def weights_name(self) -> str:
-        """What is served, by a name that tells a fine-tune from the official weights.
-
-        A folder goes by its own name, without the path to it.
-        """
-        if self.model_path is None:
-            return self.model.title
-        folder = Path(self.model_path).expanduser()
-        return folder.resolve().name if folder.is_dir() else self.model_path

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from conftest import SMALL, run
 
-from flux_worker.contract.catalog import DEV, KREA_DEV, MODELS, SCHNELL, Bounds, Parameters, Price
+from flux_worker.contract.catalog import DEV, MODELS, SCHNELL, Bounds, Parameters, Price
 from flux_worker.contract.formats import FORMATS
 from flux_worker.contract.request import ImageRequest
 
@@ -49,20 +49,6 @@ def test_every_default_is_within_its_bounds(model):
 
 def test_every_parameter_is_one_of_the_requests():
     assert {field.name for field in fields(Parameters)} <= set(ImageRequest.model_fields)
-
-
-def test_krea_is_served_as_dev_with_weights_and_a_name_of_its_own():
-    different = {
-        field.name: getattr(KREA_DEV, field.name)
-        for field in fields(DEV)
-        if getattr(KREA_DEV, field.name) != getattr(DEV, field.name)
-    }
-    assert different == {
-        "name": "krea-dev",
-        "title": "FLUX.1-Krea-dev",
-        "repository": "black-forest-labs/FLUX.1-Krea-dev",
-        "endpoint_id": "black-forest-labs-flux-1-krea-dev",
-    }
 
 
 def test_krea_costs_what_the_operator_says(make_worker):

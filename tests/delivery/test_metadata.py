@@ -8,8 +8,12 @@ from flux_worker.delivery import metadata
 from flux_worker.settings import Settings
 
 
+def parameters(asked, **settings):
+    return metadata.parameters(asked, metadata.maker(Settings(**settings)))
+
+
 def test_a_file_names_what_made_it():
-    assert metadata.parameters(request(negative_prompt="blue"), Settings()) == {
+    assert parameters(request(negative_prompt="blue")) == {
         "prompt": "a red circle",
         "negative_prompt": "blue",
         "true_cfg_scale": 2.0,
@@ -24,7 +28,7 @@ def test_a_file_names_what_made_it():
 
 
 def test_what_was_not_given_is_not_named():
-    assert "negative_prompt" not in metadata.parameters(request(), Settings())
+    assert "negative_prompt" not in parameters(request())
 
 
 def test_a_new_field_of_the_request_does_not_get_into_files_by_itself():
@@ -32,18 +36,18 @@ def test_a_new_field_of_the_request_does_not_get_into_files_by_itself():
         image: str = "data:image/png;base64,secret"
 
     asked = Larger.model_construct(**request().model_dump())
-    assert "secret" not in str(metadata.parameters(asked, Settings()))
+    assert "secret" not in str(parameters(asked))
 
 
-def test_a_fine_tune_is_named_by_its_repository_or_its_folder():
+def test_a_fine_tune_is_named_by_its_repository_or_its_folder(tmp_path):
     def model(**settings):
-        return metadata.parameters(request(), Settings(**settings))["model"]
+        return parameters(request(), **settings)["model"]
 
     assert model(flux_model="schnell") == "FLUX.1-schnell"
     assert model(model_path="somebody/flux-tuned") == "somebody/flux-tuned"
     assert model(model_path=str(DEMO)) == "demo"
     assert model(model_path=f"{DEMO}/") == "demo"
-
-
-def test_nothing_is_embedded_where_the_operator_wants_nothing():
-    assert metadata.parameters(request(), Settings(embed_metadata=False)) is None
+    assert model(model_path="/") == "FLUX.1-dev"
+    snapshot = tmp_path / "models--somebody--flux-tuned" / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    assert model(model_path=str(snapshot)) == "somebody/flux-tuned"

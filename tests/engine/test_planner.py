@@ -11,15 +11,15 @@ from flux_worker.engine import planner
 from flux_worker.engine.card import Card
 from flux_worker.engine.memory import MARGIN, Workload
 from flux_worker.engine.plan import GIB, Plan
-from flux_worker.engine.planner import Wishes
+from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
 LARGEST = Workload.of(DEV)
 
 
-def choose(name, on=None, workload=LARGEST, **wishes):
-    return planner.choose(on or card(name), FLUX, workload, Wishes(**wishes))
+def choose(name, on=None, workload=LARGEST, **overrides):
+    return planner.choose(on or card(name), FLUX, workload, Overrides(**overrides))
 
 
 @pytest.mark.parametrize("name", ["A100 40 GB", "A40", "A6000", "L40S", "A100 80 GB", "H100"])
@@ -142,10 +142,10 @@ def test_a_card_that_is_too_small_is_said_so():
 
 
 def test_a_cpu_computes_in_float32_and_refuses_what_only_a_gpu_can():
-    assert planner.for_cpu(Wishes()) == Plan("fp32")
-    assert planner.for_cpu(Wishes(compile=True)).compile
+    assert planner.for_cpu(Overrides()) == Plan("fp32")
+    assert planner.for_cpu(Overrides(compile=True)).compile
     with pytest.raises(CannotStart, match="OFFLOAD=transformer needs a GPU"):
-        planner.for_cpu(Wishes(offload="transformer"))
+        planner.for_cpu(Overrides(offload="transformer"))
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -164,5 +164,5 @@ def test_a_smaller_workload_takes_a_better_plan():
 
 def test_wishes_are_the_settings():
     settings = Settings(precision="fp8", offload="none", attention="cudnn", compile=False)
-    assert Wishes.of(settings) == Wishes("fp8", "none", "cudnn", False)
-    assert Wishes.of(Settings()) == Wishes()
+    assert Overrides.of(settings) == Overrides("fp8", "none", "cudnn", False)
+    assert Overrides.of(Settings()) == Overrides()

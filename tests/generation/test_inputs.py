@@ -5,15 +5,10 @@ import asyncio
 from threading import Event
 
 import pytest
-from conftest import SMALL, counting_calls, request, run
+from conftest import SMALL, counting_calls, run
 
 from flux_worker.errors import InvalidRequest
-from flux_worker.generation import inputs
 from flux_worker.generation.inputs import Inputs
-
-
-def test_text_to_image_refers_to_nothing():
-    assert asyncio.run(inputs.fetch(request())) == Inputs()
 
 
 def test_what_cant_be_brought_is_an_invalid_request(pipe, make_worker):

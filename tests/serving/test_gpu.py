@@ -1,13 +1,17 @@
 """The thread that has the model: one job at a time, stopped when nobody wants it, and its end."""
 
 import asyncio
+import gc
+import subprocess
+import sys
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from threading import Event
 
 import pytest
 import torch
-from conftest import SMALL, counting_calls, request, run
+from conftest import ROOT, SMALL, counting_calls, request, run
 
 from flux_worker.contract.catalog import DEV
 from flux_worker.errors import CannotStart, DeviceUnusable, GenerationFailed
@@ -174,3 +178,67 @@ def test_a_failed_job_keeps_its_stages(pipe, fresh):
     with before_each_step(pipe, failing(BROKEN)), pytest.raises(DeviceUnusable):
         asyncio.run(generate(fresh, seconds))
     assert set(seconds) == {"wait_for_gpu", "text_encoding", "denoising"}
+
+
+ENDS_EARLY = """
+import asyncio
+from conftest import SMALL, request
+from flux_worker.contract.catalog import DEV
+from flux_worker.engine import pipeline
+from flux_worker.generation.inputs import Inputs
+from flux_worker.serving.gpu import Gpu
+from flux_worker.settings import Settings
+from local_platform.processes.surroundings import DEMO_WEIGHTS
+
+async def cancel():
+    asked = request(width=1024, height=1024, num_inference_steps=50)
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    report = lambda progress: loop.call_soon_threadsafe(begun.set)
+    job = asyncio.create_task(gpu.generate(asked, Inputs(), report, {}))
+    await begun.wait()
+    job.cancel()
+
+gpu = Gpu(lambda: pipeline.load(Settings(model_path=str(DEMO_WEIGHTS), allow_cpu=True)), DEV)
+asyncio.run(cancel())
+"""
+
+
+@pytest.mark.real
+def test_a_process_that_ends_during_a_step_ends_well():
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_EARLY],
+        cwd=ROOT / "tests",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_failed_job_held_is_free_at_once(pipe, fresh):
+    """Not only when the garbage collector comes by: on a GPU that is memory for the next job."""
+    gone = []
+
+    class Held:
+        def __del__(self):
+            gone.append(1)
+
+    def fail():
+        held = Held()
+        raise RuntimeError(str(type(held)))
+
+    async def fail_and_go_on():
+        with suppress(RuntimeError):
+            await generate(fresh)
+        until = time.monotonic() + 5
+        while not gone and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        return bool(gone)
+
+    gc.disable()
+    try:
+        with before_each_step(pipe, fail):
+            assert asyncio.run(fail_and_go_on())
+    finally:
+        gc.enable()

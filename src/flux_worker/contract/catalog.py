@@ -13,18 +13,18 @@ from typing import Any, Generic, Literal, TypeVar
 
 from flux_worker.contract.formats import JPEG
 
-Number = TypeVar("Number", int, float)
+Real = TypeVar("Real", int, float)
 Task = Literal["text-to-image"]
 """What a model makes of a request: `generation.tasks` has a function for each."""
 
 
 @dataclass(frozen=True)
-class Bounds(Generic[Number]):
+class Bounds(Generic[Real]):
     """What a number may be, both ends included, and what it is where the caller doesn't say."""
 
-    low: Number
-    high: Number
-    default: Number
+    low: Real
+    high: Real
+    default: Real
 
 
 @dataclass(frozen=True)

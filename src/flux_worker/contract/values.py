@@ -65,7 +65,7 @@ def _number(value: object, info: ValidationInfo) -> float:
 
 def _seed(value: object, info: ValidationInfo) -> int:
     seed = _integer(value, info)
-    return secrets.randbelow(DRAWN_SEEDS) if seed == _bounds(info).low else seed
+    return secrets.randbelow(DRAWN_SEEDS) if seed == _bounds(info).default else seed
 
 
 def _text(value: object) -> str:

@@ -23,7 +23,7 @@ from flux_worker.contract.formats import FORMATS, JPEG, PNG, ImageFormat
 
 Pixels = NDArray[np.uint8]
 """Shape (height, width, 3), RGB, 0…255."""
-Parameters = Mapping[str, Any]
+Metadata = Mapping[str, Any]
 
 JPEG_QUALITY = 95
 METADATA_KEY = "parameters"
@@ -55,7 +55,7 @@ class EncodedImage:
         )
 
 
-def encode(pixels: Pixels, image_format: str, parameters: Parameters | None = None) -> EncodedImage:
+def encode(pixels: Pixels, image_format: str, parameters: Metadata | None = None) -> EncodedImage:
     """Encode the pixels, with the parameters inside unless they are None.
 
     Args:
@@ -78,7 +78,7 @@ def read_parameters(data: bytes) -> dict[str, Any] | None:
     return None if text is None else json.loads(text)
 
 
-def _jpeg(pixels: Pixels, parameters: Parameters | None) -> bytes:
+def _jpeg(pixels: Pixels, parameters: Metadata | None) -> bytes:
     options: dict[str, Any] = {"quality": JPEG_QUALITY, "subsampling": "4:4:4"}
     if parameters is not None:
         options["exif"] = exif = Image.Exif()
@@ -89,7 +89,7 @@ def _jpeg(pixels: Pixels, parameters: Parameters | None) -> bytes:
     return file.getvalue()
 
 
-def _user_comment(parameters: Parameters) -> bytes:
+def _user_comment(parameters: Metadata) -> bytes:
     """Write the parameters as an EXIF comment, the longest texts cut until it fits."""
     kept = dict(parameters)
     while (excess := len(comment := _utf_16(_json(kept))) - EXIF_LIMIT) > 0:
@@ -106,11 +106,11 @@ def _utf_16(text: str) -> bytes:
     return text.encode("utf-16-be")
 
 
-def _json(parameters: Parameters) -> str:
+def _json(parameters: Metadata) -> str:
     return json.dumps(parameters, ensure_ascii=False)
 
 
-def _png(pixels: Pixels, parameters: Parameters | None) -> bytes:
+def _png(pixels: Pixels, parameters: Metadata | None) -> bytes:
     height, width, _ = pixels.shape
     rows = pixels.reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)

@@ -2,6 +2,7 @@
 may be public, and a request may hold what isn't.
 """
 
+from pathlib import Path
 from typing import Any
 
 from flux_worker import __version__
@@ -14,11 +15,29 @@ EMBEDDED = (
 )
 """The parameters that make the same image again, with the same weights."""
 
+Maker = dict[str, str]
+"""The model and the worker's version."""
 
-def parameters(request: ImageRequest, settings: Settings) -> dict[str, Any] | None:
-    """Return what a file of this request's carries; None where the operator wants nothing in it."""
-    if not settings.embed_metadata:
-        return None
+
+def maker(settings: Settings) -> Maker:
+    """Return what makes the images: a fine-tune by its repository or the name of its folder."""
+    return {"model": _model(settings), "worker": __version__}
+
+
+def parameters(request: ImageRequest, made_by: Maker) -> dict[str, Any]:
+    """Return what a file of this request's carries."""
     given = {name: getattr(request, name) for name in EMBEDDED}
-    made_by = {"model": settings.weights_name, "worker": __version__}
     return {name: value for name, value in given.items() if value is not None} | made_by
+
+
+def _model(settings: Settings) -> str:
+    if settings.model_path is None:
+        return settings.model.title
+    folder = Path(settings.model_path).expanduser()
+    if not folder.is_dir():
+        return settings.model_path
+    folder = folder.resolve()
+    repository = folder.parent.parent.name  # of a revision in a cache of the Hub
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/", 1)
+    return folder.name or settings.model.title

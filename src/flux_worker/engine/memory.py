@@ -9,7 +9,6 @@ from flux_worker.weights.checkpoint import ParameterCounts
 
 DENOISING_BYTES_PER_TOKEN = 96_400
 DECODING_BYTES_PER_PIXEL = 1_540
-ENCODING_BYTES_PER_PIXEL = 1_290
 """Activations in bfloat16 at FLUX's own widths, counted on the meta device by tests."""
 PIXELS_PER_TOKEN = 16
 """Along a side: a latent is 8 pixels wide, a token two latents."""
@@ -25,9 +24,7 @@ class Workload:
     tokens: int
     """Of text and image, which the transformer sees at once."""
     side: int
-    """Pixels of the longest side."""
-    encodes: bool = False
-    """Whether the VAE encodes pictures, too."""
+    """Pixels of the longest side, which the VAE decodes. If it encodes as many, it takes less."""
 
     @classmethod
     def of(cls, model: ServedModel) -> Self:
@@ -51,5 +48,5 @@ def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int
     text_encoder = counts.text_encoder * t5
     always = transformer + text_encoder + counts.small_components * 2
     side = min(TILE_SIDE, workload.side) if plan.vae_tiling else workload.side
-    per_pixel = max(DECODING_BYTES_PER_PIXEL, ENCODING_BYTES_PER_PIXEL * workload.encodes)
-    return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, side * side * per_pixel)
+    decoding = side * side * DECODING_BYTES_PER_PIXEL
+    return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, decoding)

@@ -13,7 +13,7 @@ from flux_worker.engine import acceleration, planner
 from flux_worker.engine.card import Card
 from flux_worker.engine.memory import Workload
 from flux_worker.engine.plan import Plan
-from flux_worker.engine.planner import Wishes
+from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import loading, lookup
@@ -52,11 +52,11 @@ def load(settings: Settings) -> FluxPipeline:
 
 
 def _plan(checkpoint: Checkpoint, device: torch.device, settings: Settings) -> Plan:
-    wishes = Wishes.of(settings)
+    overrides = Overrides.of(settings)
     if device.type == "cpu":
-        return planner.for_cpu(wishes)
+        return planner.for_cpu(overrides)
     workload = Workload.of(settings.model)
-    return planner.choose(Card.of(device), checkpoint.count(), workload, wishes)
+    return planner.choose(Card.of(device), checkpoint.count(), workload, overrides)
 
 
 @contextmanager

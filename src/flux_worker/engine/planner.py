@@ -1,81 +1,85 @@
 """Chooses how the model runs on the card at hand: the best way that fits its memory.
 
-A pure function of the card, the weights, the largest job and the operator's wishes.
+A pure function of the card, the weights, the largest job and the operator's overrides.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Self
 
+from flux_worker import settings
 from flux_worker.engine.card import Card
 from flux_worker.engine.memory import MARGIN, Workload, predict_peak
 from flux_worker.engine.plan import GIB, Attention, Plan, Precision
 from flux_worker.errors import CannotStart
-from flux_worker.settings import Settings
 from flux_worker.weights.checkpoint import ParameterCounts
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the operator settled; by default nothing."""
+class Overrides:
+    """What the operator decides in the planner's place; by default nothing."""
 
-    precision: Literal["auto", "bf16", "fp8"] = "auto"
-    offload: Literal["auto", "none", "text_encoder", "transformer"] = "auto"
-    attention: Literal["auto", "native", "cudnn", "flash3", "flash4"] = "auto"
+    precision: settings.Precision = "auto"
+    offload: settings.Offload = "auto"
+    attention: settings.Attention = "auto"
     compile: bool | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, given: settings.Settings) -> Self:
         """Take them from the settings."""
-        return cls(settings.precision, settings.offload, settings.attention, settings.compile)
+        return cls(given.precision, given.offload, given.attention, given.compile)
 
 
-def for_cpu(wishes: Wishes) -> Plan:
+def for_cpu(overrides: Overrides) -> Plan:
     """Plan for a CPU, which emulates bfloat16 slower than it computes in float32.
 
     Raises:
         CannotStart: a wish that only a GPU can follow.
     """
     for name, value, possible in (
-        ("PRECISION", wishes.precision, ("auto", "fp8")),
-        ("ATTENTION", wishes.attention, ("auto", "native")),
-        ("OFFLOAD", wishes.offload, ("auto", "none")),
+        ("PRECISION", overrides.precision, ("auto", "fp8")),
+        ("ATTENTION", overrides.attention, ("auto", "native")),
+        ("OFFLOAD", overrides.offload, ("auto", "none")),
     ):
         if value not in possible:
             raise CannotStart(f"{name}={value} needs a GPU: on a CPU set it to auto.")
-    precision: Precision = "fp8" if wishes.precision == "fp8" else "fp32"
-    return Plan(precision, compile=bool(wishes.compile))
+    precision: Precision = "fp8" if overrides.precision == "fp8" else "fp32"
+    return Plan(precision, compile=bool(overrides.compile))
 
 
-def choose(card: Card, counts: ParameterCounts, workload: Workload, wishes: Wishes) -> Plan:
+def choose(card: Card, counts: ParameterCounts, workload: Workload, overrides: Overrides) -> Plan:
     """Choose the first plan, from the best on, that is as wished and fits the card.
 
     Raises:
         CannotStart: there is none; the sentence says what would fit.
     """
-    if wishes.compile and not card.compiler:
+    if overrides.compile and not card.compiler:
         raise CannotStart("COMPILE=true needs a C compiler: install gcc, or set COMPILE=false.")
     room = card.memory - MARGIN
-    wished = _plans(card, counts, workload, wishes)
-    for plan in wished:
+    wanted = _plans(card, counts, workload, overrides)
+    for plan in wanted:
         if plan.peak <= room:
             return plan
-    possible = _plans(card, counts, workload, Wishes())
+    possible = _plans(card, counts, workload, Overrides(attention=overrides.attention))
     fitting = next((f"What fits: {plan}." for plan in possible if plan.peak <= room), None)
     raise CannotStart(
-        f"{_needs(wished, card, wishes)} "
+        f"{_needs(wanted, card, overrides)} "
         f"{fitting or 'Nothing else fits either: choose a card with more memory.'}"
     )
 
 
-def _plans(card: Card, counts: ParameterCounts, workload: Workload, wishes: Wishes) -> list[Plan]:
+def _plans(
+    card: Card, counts: ParameterCounts, workload: Workload, overrides: Overrides
+) -> list[Plan]:
     """Return all plans that are as wished, from the best on, whether they fit or not."""
-    attention = _attention(card, wishes)
+    attention = _attention(card, overrides)
     plans = []
     for plan in _from_best():
-        if not _is_as_wished(plan, wishes):
+        if not _is_allowed(plan, overrides):
             continue
-        compiled = plan.transformer == "resident" and card.compiler and wishes.compile is not False
+        compiled = (
+            plan.transformer == "resident" and card.compiler and overrides.compile is not False
+        )
         plans.append(
             replace(
                 plan,
@@ -108,38 +112,39 @@ def _from_best() -> Iterator[Plan]:
         yield replace(tiled, transformer="streamed")
 
 
-def _is_as_wished(plan: Plan, wishes: Wishes) -> bool:
-    if wishes.precision not in ("auto", plan.precision):
+def _is_allowed(plan: Plan, overrides: Overrides) -> bool:
+    if overrides.precision not in ("auto", plan.precision):
         return False
     # Streaming hooks break the graphs that a compiled block must be.
-    if wishes.compile and plan.transformer == "streamed":
+    if overrides.compile and plan.transformer == "streamed":
         return False
     moved = {
         "none": plan.text_encoder != "offloaded" and plan.transformer == "resident",
         "text_encoder": plan.text_encoder == "offloaded" and plan.transformer == "resident",
         "transformer": plan.transformer == "streamed",
     }
-    return moved.get(wishes.offload, True)
+    return moved.get(overrides.offload, True)
 
 
-def _attention(card: Card, wishes: Wishes) -> Attention:
-    if wishes.attention == "auto":
+def _attention(card: Card, overrides: Overrides) -> Attention:
+    wanted = overrides.attention
+    if wanted == "auto":
         return card.best_attention
-    if wishes.attention in ("flash3", "flash4") and wishes.attention not in card.flash:
+    if wanted in ("flash3", "flash4") and wanted not in card.flash:
         raise CannotStart(
-            f"ATTENTION={wishes.attention} needs its package, which isn't installed: install it, "
-            "or set ATTENTION=auto."
+            f"ATTENTION={wanted} needs its package, which isn't installed: install it, or set "
+            "ATTENTION=auto."
         )
-    return wishes.attention
+    return wanted
 
 
-def _needs(wished: list[Plan], card: Card, wishes: Wishes) -> str:
-    asked = f"PRECISION={wishes.precision} with OFFLOAD={wishes.offload}"
-    if wishes.compile:
+def _needs(wanted: list[Plan], card: Card, overrides: Overrides) -> str:
+    asked = f"PRECISION={overrides.precision} with OFFLOAD={overrides.offload}"
+    if overrides.compile:
         asked += " and COMPILE=true"
-    if not wished:
+    if not wanted:
         return f"There is no such plan as {asked}."
-    least = min(plan.peak for plan in wished) + MARGIN
+    least = min(plan.peak for plan in wanted) + MARGIN
     return (
         f"The {card.name} has {card.memory / GIB:.1f} GiB, and {asked} needs about "
         f"{least / GIB:.1f}."

@@ -31,7 +31,7 @@ class Generation:
     """A generated image."""
 
     pixels: Pixels
-    dropped_tokens: int = 0
+    dropped_tokens: int
     """Tokens of the prompt and the negative prompt beyond what the T5 encoder takes."""
 
 
@@ -72,8 +72,8 @@ class Generator:
             inputs: what the request refers to.
             stop: set from another thread, ends the generation at the next step.
             report: called after each step.
-            seconds: takes what the stages took, text_encoding, denoising and decoding, and one
-                step, per_step; a failed one's, too.
+            seconds: takes what the stages took, text_encoding, denoising and decoding, the one
+                that failed included; and what a step took, per_step.
 
         Raises:
             GenerationStopped: `stop` was set.
@@ -120,7 +120,7 @@ class Generator:
         follow = StepCallback(
             self._device, stop, report, (width, height) if request.preview else None
         )
-        _raise_if(stop)
+        _raise_if_stopped(stop)
         with self._timed(seconds, "denoising"):
             latents = pipe(
                 **embeddings,
@@ -132,7 +132,7 @@ class Generator:
                 callback_on_step_end=follow,
             )[0]
         seconds["per_step"] = follow.seconds_per_step()
-        _raise_if(stop)
+        _raise_if_stopped(stop)
         with self._timed(seconds, "decoding"):
             image = decoding.decode(pipe, decoding.unpack(pipe, latents, width, height))
             pixels = _delivered(image, width, height, request)
@@ -178,7 +178,7 @@ class Generator:
         return False
 
 
-def _raise_if(stop: Event) -> None:
+def _raise_if_stopped(stop: Event) -> None:
     if stop.is_set():
         raise GenerationStopped
 

@@ -5,6 +5,7 @@ torch keeps for a thread, such as what it recorded there, is at hand for every j
 """
 
 import asyncio
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from flux_worker.generation.report import Report
 
 Result = TypeVar("Result")
 
+LONGEST_END = 30.0
+"""Seconds that the end of the process waits for what the thread is at: a step, or loading."""
+
 
 class Gpu:
     """The model on its thread."""
@@ -36,9 +40,12 @@ class Gpu:
         """
         self.unusable = asyncio.Event()
         """Set for good when the GPU can't be used again by this process."""
-        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
-        # A daemon: Ctrl-C ends a worker that is still loading.
-        threading.Thread(target=self._run, name="gpu", daemon=True).start()
+        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        # A daemon that is waited for: Ctrl-C ends a worker that is still loading, yet the process
+        # never ends in the middle of what torch does, which would abort it.
+        thread = threading.Thread(target=self._run, name="gpu", daemon=True)
+        atexit.register(self._end, thread)
+        thread.start()
         self._generator = self._submit(lambda: Generator(load(), model)).result()
 
     def warm_up(self, request: ImageRequest) -> None:
@@ -89,14 +96,26 @@ class Gpu:
         return future
 
     def _run(self) -> None:
-        while True:
-            _perform(*self._work.get())
+        while self._run_next():
+            pass
 
+    def _run_next(self) -> bool:
+        """Do the next piece of work; False where it is the last."""
+        asked = self._work.get()
+        if asked is None:
+            return False
+        future, work = asked
+        try:
+            if future.set_running_or_notify_cancel():
+                future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            # A failure's traceback holds this frame, and with it all tensors of the failed job:
+            # what the frame has must not hold the failure in turn.
+            del asked, future
+        return True
 
-def _perform(future: "Future[Any]", work: Callable[[], Any]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
+    def _end(self, thread: threading.Thread) -> None:
+        self._work.put(None)
+        thread.join(LONGEST_END)

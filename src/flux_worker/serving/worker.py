@@ -51,6 +51,7 @@ class Worker:
         self._storage = storage
         self._channel = channel
         self._fetch = fetch
+        self._made_by = metadata.maker(settings) if settings.embed_metadata else None
 
     @property
     def unusable(self) -> asyncio.Event:
@@ -115,7 +116,7 @@ class Worker:
                 images.encode,
                 generation.pixels,
                 request.image_format,
-                metadata.parameters(request, self._settings),
+                self._made_by and metadata.parameters(request, self._made_by),
             )
         record["bytes"] = len(image.data)
         with timed(seconds, "upload"):

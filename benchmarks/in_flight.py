@@ -10,7 +10,6 @@ examples show: one function that generates, encodes and uploads, and returns.
 import argparse
 import json
 import os
-import re
 import statistics
 import sys
 import tempfile
@@ -34,6 +33,10 @@ KINDS = {
     "worker, JOBS_IN_FLIGHT=1": (ROOT / "handler.py", "1"),
     "worker, JOBS_IN_FLIGHT=2": (ROOT / "handler.py", "2"),
 }
+
+
+STAGES = ("text_encoding", "denoising", "decoding")
+"""In which the GPU works, and nothing else may use it."""
 
 
 def main() -> None:
@@ -70,24 +73,24 @@ def _measure(url: str, log: Path, options: argparse.Namespace) -> tuple[float, f
         "image_format": "png",
     }
     post_json(f"{url}/runsync", {"input": job})  # the first is slower
-    seen = len(_busy_seconds(log))
+    seen = len(busy_seconds(log))
     begin = time.perf_counter()
     ids = [post_json(f"{url}/run", {"input": job})["id"] for _ in range(options.jobs)]
     for job_id in ids:
         _wait(f"{url}/status-sync/{job_id}")
     seconds = time.perf_counter() - begin
-    busy = sum(_busy_seconds(log)[seen:])
+    busy = sum(busy_seconds(log)[seen:])
     return 60 * options.jobs / seconds, 1 - busy / seconds
 
 
-def _busy_seconds(log: Path) -> list[float]:
-    """Read how long each job had the GPU from the worker's log lines."""
-    stages = re.compile(r'"(?:text_encoding|denoising|decoding)": ([0-9.]+)')
-    return [
-        sum(map(float, stages.findall(line)))
-        for line in log.read_text().splitlines()
-        if '"message": "job completed"' in line
-    ]
+def busy_seconds(log: Path) -> list[float]:
+    """Read how long each job had the GPU from the worker's log lines; others aren't JSON."""
+    busy = []
+    for line in log.read_text().splitlines():
+        if '"message": "job completed"' in line:
+            seconds = json.loads(line)["seconds"]
+            busy.append(sum(seconds[stage] for stage in STAGES))
+    return busy
 
 
 def _wait(url: str) -> None:

@@ -7,6 +7,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from benchmarks import in_flight
+
 pytestmark = pytest.mark.real
 
 
@@ -32,3 +34,11 @@ def test_the_gpu_benchmark_measures_rows_at_every_size(tmp_path):
         assert row["limit"] > 0
         exact = row["row"] != "fp8 best"
         assert row["difference"] < 1e-4 if exact else 1e-5 < row["difference"] < 0.1
+
+
+def test_the_gpus_time_is_read_from_log_lines_however_small_a_number_is(tmp_path):
+    log = tmp_path / "log"
+    fields = {"text_encoding": 3.13e-05, "denoising": 0.5, "per_step": 0.1, "decoding": 0.25}
+    lines = [{"message": "job completed", "seconds": fields}, {"message": "job refused"}]
+    log.write_text("--- Starting ---\n" + "\n".join(map(json.dumps, lines)))
+    assert in_flight.busy_seconds(log) == [pytest.approx(0.75, rel=1e-3)]

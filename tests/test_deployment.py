@@ -89,19 +89,21 @@ def test_the_inputs_defaults_are_the_workers(monkeypatch, preset):
     assert Settings.from_environment() == Settings(flux_model=preset["defaults"]["FLUX_MODEL"])
 
 
-@pytest.mark.parametrize("test", TESTS["tests"], ids=lambda test: test["name"])
-def test_the_hubs_own_tests_are_valid_requests(test):
-    served = {entry["key"]: entry["value"] for entry in TESTS["config"]["env"]}
-    _, unread = ImageRequest.parse(test["input"], MODELS[served["FLUX_MODEL"]])
-    assert unread == []
-    assert test["timeout"] >= 60_000
+EXAMPLES = {
+    "test_input.json": json.loads((ROOT / "test_input.json").read_text())["input"],
+    **{test["name"]: test["input"] for test in TESTS["tests"]},
+}
 
 
-def test_the_test_input_is_the_documented_request():
-    job = json.loads((ROOT / "test_input.json").read_text())
-    request, unread = ImageRequest.parse(job["input"], MODELS["dev"])
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_the_shipped_examples_are_requests_of_every_model(example, model):
+    _, unread = ImageRequest.parse(example, model)
     assert unread == []
-    assert (request.width, request.height, request.num_inference_steps) == (1024, 1024, 20)
+
+
+def test_the_hubs_tests_have_time_for_a_cold_start():
+    assert all(test["timeout"] >= 60_000 for test in TESTS["tests"])
 
 
 def pinned(name):

@@ -1,6 +1,7 @@
 """What the documents say is what the code does: rows, defaults, limits, options, names, links."""
 
 import ast
+import json
 import re
 from dataclasses import fields
 
@@ -135,6 +136,28 @@ def test_the_documented_default_is_the_settings(name):
     else:
         expected = f"`{str(default).lower() if isinstance(default, bool) else default}`"
     assert written == expected
+
+
+def values():
+    """Each setting with each value in its default's cell, and each of the Hub's options."""
+    hub = json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]
+    for entry in hub:
+        field = entry["input"]
+        yield entry["key"], str(field["default"])
+        for option in field.get("options", ()):
+            yield entry["key"], option["value"]
+        for flag in ("trueValue", "falseValue"):
+            if flag in field:
+                yield entry["key"], field[flag]
+    for name, cells in rows("docs/settings.md").items():
+        for value in re.findall(r"`([^`]+)`", cells[0]):
+            yield name, value
+
+
+@pytest.mark.parametrize(("name", "value"), sorted(set(values())))
+def test_every_documented_value_is_taken(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    Settings.from_environment()
 
 
 @pytest.mark.parametrize("name", [name for name in Settings.model_fields if choices(name)])

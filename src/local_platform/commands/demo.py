@@ -11,7 +11,6 @@ from urllib.request import urlopen
 
 from PIL import Image
 
-from flux_worker.settings import Settings
 from local_platform.commands.sheet import draw_sheet
 from local_platform.processes import surroundings
 from local_platform.processes.api_worker import ApiWorker
@@ -55,9 +54,6 @@ def main() -> None:
 def _generate(worker: ApiWorker, prompt: str) -> bytes:
     job: dict[str, Any] = json.loads((ROOT / "test_input.json").read_text())
     job["input"]["prompt"] = prompt
-    steps = Settings.from_environment().model.parameters.num_inference_steps
-    if job["input"]["num_inference_steps"] > steps.high:  # the documented request is dev's
-        job["input"]["num_inference_steps"] = steps.default
     answer = worker.post("/runsync", job)
     print(json.dumps(answer, indent=2), flush=True)
     if answer["status"] != "COMPLETED":

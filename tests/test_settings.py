@@ -66,3 +66,33 @@ def test_a_model_that_is_not_served_is_told_from_those_that_are(monkeypatch):
 def test_the_operators_price_is_for_a_megapixel_and_none_means_the_models():
     assert Settings(price_per_megapixel="0").price == Price(Decimal(0), "megapixel")
     assert Settings(flux_model="schnell").price == SCHNELL.price
+
+
+NUMBERS = ("JOBS_IN_FLIGHT", "PRICE_PER_MEGAPIXEL", "URL_TTL_SECONDS")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["-0", "+1", "1e0", "1_0", "0x1", "٣", "½", "1,5", ".5", "inf"])
+def test_numbers_are_plain_digits(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(CannotStart, match=f"{name}: must be a number in plain digits"):
+        Settings.from_environment()
+
+
+def test_every_number_among_the_settings_is_such_a_one():
+    kinds = {name: str(field.annotation) for name, field in Settings.model_fields.items()}
+    assert {n.upper() for n, k in kinds.items() if "int" in k or "Decimal" in k} == set(NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("JOBS_IN_FLIGHT", 1, 64), ("PRICE_PER_MEGAPIXEL", 0, 1000), ("URL_TTL_SECONDS", 1, 604800)],
+)
+def test_limits_are_inclusive(monkeypatch, name, low, high):
+    for value in (low, high):
+        monkeypatch.setenv(name, str(value))
+        assert getattr(Settings.from_environment(), name.lower()) == value
+    for value in (low - 1, high + 1):
+        monkeypatch.setenv(name, str(value))
+        with pytest.raises(CannotStart, match=name):
+            Settings.from_environment()

@@ -1,5 +1,6 @@
 """Every setting of the worker, read once at cold start from the environment."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -38,11 +39,19 @@ def _served(name: str) -> str:
     return name
 
 
+def _plain(value: object) -> object:
+    # Python also takes 1_000, 1e3, -0 and the digits of other scripts: nobody means these here.
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        raise PydanticCustomError("number", "must be a number in plain digits, such as 2 or 0.02")
+    return value
+
+
 def _unless_auto(value: object) -> object:
     return None if str(value).lower() == "auto" else value
 
 
 ModelName = Annotated[str, AfterValidator(_served)]
+Plain = BeforeValidator(_plain)
 
 
 class Settings(BaseSettings):
@@ -60,8 +69,8 @@ class Settings(BaseSettings):
     compile_cache_dir: Path | None = None
     offload: Offload = "auto"
     warmup_sizes: str = "1024x1024"
-    jobs_in_flight: int | None = Field(default=None, ge=1, le=64)
-    price_per_megapixel: Decimal | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
+    jobs_in_flight: Annotated[int | None, Plain] = Field(default=None, ge=1, le=64)
+    price_per_megapixel: Annotated[Decimal | None, Plain] = Field(default=None, ge=0, le=1000)
     embed_metadata: bool = True
     runpod_log_level: LogLevel = "INFO"
 
@@ -72,7 +81,7 @@ class Settings(BaseSettings):
     bucket_region: str | None = None
     bucket_prefix: str = ""
     bucket_public_url: str | None = None
-    url_ttl_seconds: int = Field(default=SEVEN_DAYS, ge=1, le=SEVEN_DAYS)
+    url_ttl_seconds: Annotated[int, Plain] = Field(default=SEVEN_DAYS, ge=1, le=SEVEN_DAYS)
 
     @field_validator("*", mode="before")
     @classmethod

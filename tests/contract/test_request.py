@@ -146,27 +146,6 @@ def test_a_misspelt_size_is_refused_too(key):
     assert f"'{key}' is not a parameter; did you mean 'size'?" in error_of(**{key: "768*512"})
 
 
-@pytest.mark.parametrize("size", ["768*512", "768x512", "768X512", " 768 * 512 "])
-def test_size_gives_both_sides(size):
-    request = parse(size=size)
-    assert (request.width, request.height) == (768, 512)
-
-
-def test_explicit_sides_win_over_size():
-    request = parse(size="768*512", width=300)
-    assert (request.width, request.height) == (300, 512)
-    assert parse(size="nonsense", width=300, height=400).height == 400
-
-
-@pytest.mark.parametrize("size", ["768", "a*b", "768*", "1*2*3", 768, "-768*512", "٣٠٠*٣٠٠"])
-def test_a_malformed_size_is_refused(size):
-    assert 'size must be "width*height"' in error_of(size=size)
-
-
-def test_a_size_beyond_the_limits_is_refused_by_its_sides():
-    assert "width must be between 256 and 1536 (got 2048)" in error_of(size="2048*2048")
-
-
 def test_aliases_stand_for_the_documented_keys_which_win():
     assert parse(output_format="png").image_format == "png"
     assert parse(guidance_scale=3).guidance == 3
@@ -181,7 +160,7 @@ def test_a_misspelt_parameter_is_refused_with_a_suggestion():
 
 
 @pytest.mark.parametrize(
-    "key", ["prompt_2", "enable_safety_checker", "maxPollAttempts", "pollIntervalMillis", "style"]
+    "key", ["strength", "enable_safety_checker", "maxPollAttempts", "pollIntervalMillis", "style"]
 )
 def test_keys_of_other_models_are_ignored_and_named(key):
     request, unread = ImageRequest.parse({"prompt": "x", "seed": 1, key: "y"}, DEV)

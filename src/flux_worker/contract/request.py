@@ -4,13 +4,12 @@ What is checked and what is forgiven follows what real clients send: null stands
 some send an empty negative prompt, other names for a key, or keys of other models.
 """
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flux_worker.contract import spelling
+from flux_worker.contract import foreign, sizes, spelling
 from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.values import (
     Flag,
@@ -27,14 +26,6 @@ from flux_worker.errors import InvalidRequest
 
 MAX_KEYS = 100
 """Far more than any client sends; each unknown key costs a comparison with every known one."""
-SIZE = "size"
-"""Both sides in one, as other endpoints have it: `"768*512"`."""
-ALIASES = {"output_format": "image_format", "guidance_scale": "guidance"}
-HARMLESS = frozenset(
-    # Sent along by clients of other models and by the AI SDK, near a documented name or not.
-    "prompt_2 prompt2 negative_prompt_2 negative_prompt2 enable_safety_checker "
-    "maxPollAttempts pollIntervalMillis".split()
-)
 
 
 class ImageRequest(BaseModel):
@@ -70,10 +61,10 @@ class ImageRequest(BaseModel):
         given = {str(key): value for key, value in job_input.items() if value is not None}
         faults, unread = _judge_unknown_keys(given)
         sent_as: dict[str, str] = {}
-        for alias, name in ALIASES.items():
+        for alias, name in foreign.ALIASES.items():
             if alias in given and name not in given:
                 given[name], sent_as[name] = given[alias], alias
-        faults += _expand_size(given)
+        faults += sizes.expand(given, model)
         try:
             request = cls.model_validate(
                 {**model.parameters.defaults(), **given}, context=context(model)
@@ -93,28 +84,15 @@ def _sentences(error: ValidationError, sent_as: Mapping[str, str]) -> Iterable[s
 
 
 def _judge_unknown_keys(given: Mapping[str, object]) -> tuple[list[str], list[str]]:
-    names = [*ImageRequest.model_fields, *ALIASES, SIZE]
+    names = [*ImageRequest.model_fields, *foreign.ALIASES, *sizes.KEYS]
     faults, unread = [], []
-    for key in given:
+    for key, value in given.items():
         if key in names:
             continue
-        meant = None if key in HARMLESS else spelling.meant(key, names)
-        if meant:
+        if fault := foreign.refusal(key, value, given):
+            faults.append(fault)
+        elif not foreign.is_known(key) and (meant := spelling.meant(key, names)):
             faults.append(f"'{shown(key)[1:-1]}' is not a parameter; did you mean '{meant}'?")
         else:
             unread.append(key[:40])
     return faults, unread
-
-
-def _expand_size(given: dict[str, Any]) -> list[str]:
-    """Turn `size: "W*H"` into the sides that are not given themselves."""
-    if SIZE not in given or ("width" in given and "height" in given):
-        return []
-    size = given[SIZE]
-    sides = size.lower().replace("x", "*").split("*") if isinstance(size, str) else []
-    if len(sides) != 2 or not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", side) for side in sides):
-        return [f'size must be "width*height", such as "1024*768" (got {shown(size)})']
-    width, height = map(int, sides)
-    given.setdefault("width", width)
-    given.setdefault("height", height)
-    return []

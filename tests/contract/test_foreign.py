@@ -1,0 +1,100 @@
+"""What clients of other image APIs send: honoured, refused, or without effect."""
+
+import pytest
+
+from flux_worker.contract.catalog import DEV
+from flux_worker.contract.request import ImageRequest
+from flux_worker.errors import InvalidRequest
+
+
+def parse(**given):
+    return ImageRequest.parse({"prompt": "a fox", "seed": 1, **given}, DEV)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("steps", 9, "num_inference_steps"),
+        ("num_steps", 9, "num_inference_steps"),
+        ("guidance_scale", 3, "guidance"),
+        ("output_format", "png", "image_format"),
+    ],
+)
+def test_other_names_are_honoured(key, value, name):
+    request, unread = parse(**{key: value})
+    assert getattr(request, name) == value
+    assert unread == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [
+        ("num_outputs", 4, "send one request for each image"),
+        ("num_images", 2, "send one request for each image"),
+        ("num_images_per_prompt", 2, "send one request for each image"),
+        ("n", 2, "send one request for each image"),
+        ("batch_size", 8, "send one request for each image"),
+        ("prompts", ["a", "b"], "send one request for each prompt"),
+        ("prompt_2", "a dog", "one prompt goes to both text encoders"),
+        ("negative_prompt_2", "a dog", "one prompt goes to both text encoders"),
+        ("image", "https://example.com/x.png", "images are made from text alone"),
+        ("image_url", "https://example.com/x.png", "images are made from text alone"),
+        ("init_image", "data:image/png;base64,AA", "images are made from text alone"),
+        ("input_image", "x", "images are made from text alone"),
+        ("imageUrls", ["x"], "images are made from text alone"),
+        ("mask_image", "x", "images are made from text alone"),
+        ("mask", "x", "images are made from text alone"),
+        ("control_image", "x", "images are made from text alone"),
+        ("controlnet_conditioning", 1, "images are made from text alone"),
+        ("ip_adapter_image", "x", "images are made from text alone"),
+        ("loras", [{"path": "x"}], "merge it into weights"),
+        ("lora_weights", "x", "merge it into weights"),
+        ("hf_lora", "x/y", "merge it into weights"),
+        ("cfg_scale", 7, "send guidance, or true_cfg_scale"),
+        ("scheduler", "DDIM", "the model's own scheduler is used"),
+        ("megapixels", "0.25", "send width and height, or aspect_ratio"),
+        ("prompt_upsampling", True, "the prompt is used as it is"),
+        ("upscale", 2, "images are delivered as the model makes them"),
+        ("s3Config", {"accessId": "x"}, "send s3Config beside input"),
+    ],
+)
+def test_what_would_change_the_picture_the_bill_or_the_bucket_is_refused(key, value, instead):
+    with pytest.raises(InvalidRequest) as refusal:
+        parse(**{key: value})
+    assert str(refusal.value).startswith(f"Invalid parameter: {key} is not supported: ")
+    assert instead in str(refusal.value)
+    assert "example.com" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_outputs", 1),
+        ("n", 1.0),
+        ("loras", []),
+        ("image", ""),
+        ("mask_image", None),
+        ("prompt_2", "a fox"),
+        ("prompt_2", " "),
+        ("scheduler", "FlowMatchEulerDiscreteScheduler"),
+        ("megapixels", "1"),
+        ("prompt_upsampling", False),
+        ("upscale", 1),
+        ("s3Config", {}),
+        ("strength", 0.8),
+        ("enable_safety_checker", True),
+        ("output_quality", 80),
+        ("go_fast", True),
+    ],
+)
+def test_what_asks_for_nothing_else_changes_nothing(key, value):
+    request, _ = parse(**{key: value})
+    assert request == parse()[0]
+
+
+def test_several_are_refused_in_one_sentence_with_everything_else_that_is_wrong():
+    with pytest.raises(InvalidRequest) as refusal:
+        parse(width=1, num_outputs=2, image="x")
+    assert [fault.partition(" ")[0] for fault in refusal.value.faults] == [
+        *("width", "num_outputs", "image"),
+    ]

@@ -6,7 +6,7 @@ class CannotStart(Exception):
 
 
 class InvalidRequest(Exception):
-    """The caller must change the request. Raised before any work is done, so nothing is charged."""
+    """The caller must change the request. Raised before any work is done."""
 
     def __init__(self, *faults: str) -> None:
         """Join what is wrong into one sentence, in the form of Runpod's public endpoints."""

@@ -180,7 +180,7 @@ def test_a_broken_image_is_an_error_that_costs_nothing(pipe, make_worker, change
         answer = run(make_worker(), SMALL)
     assert set(answer) == {"error"}
     assert says in answer["error"]
-    assert "nothing is charged" in answer["error"]
+    assert "no cost is reported" in answer["error"]
     assert "image_url" in run(make_worker(), SMALL)
 
 

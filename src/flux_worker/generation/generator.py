@@ -188,11 +188,11 @@ def _delivered(image: torch.Tensor, width: int, height: int, request: ImageReque
     if tuple(image.shape) != (1, 3, height, width):
         raise GenerationFailed(
             f"The model made an image of shape {tuple(image.shape)} in place of "
-            f"{(1, 3, height, width)}: nothing is charged; the weights and the worker don't match."
+            f"{(1, 3, height, width)}: no cost is reported; the weights and the worker don't match."
         )
     if not torch.isfinite(image).all():
         raise GenerationFailed(
-            "The model made an image that isn't finite: nothing is charged. Send the job again "
+            "The model made an image that isn't finite: no cost is reported. Send the job again "
             "with another seed; if it stays, the weights are damaged."
         )
     left, top = (width - request.width) // 2, (height - request.height) // 2

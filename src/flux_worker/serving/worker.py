@@ -82,8 +82,8 @@ class Worker:
             frames = traceback.format_tb(error.__traceback__)
             record |= {"status": "failed", "failure": type(error).__name__, "at": frames}
             return {
-                "error": f"The worker failed unexpectedly ({type(error).__name__}): nothing is "
-                f"charged; its log has the details of job {record['job']}."
+                "error": f"The worker failed unexpectedly ({type(error).__name__}): no cost is "
+                f"reported; its log has the details of job {record['job']}."
             }
         finally:
             record["seconds"]["total"] = time.perf_counter() - begin

@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo serve serve-sdk test soak lint bench lock format
+.PHONY: demo serve serve-sdk test soak mutants lint bench lock format
 
 demo: $(VENV)/ready  ## generate one image end to end; PROMPT="…" to choose it
 	@$(RUN) -m local_platform.demo
@@ -18,6 +18,9 @@ test: $(VENV)/ready  ## all tests; ARGS="…" goes to pytest
 
 soak: $(VENV)/ready  ## the tests that take long
 	$(RUN) -m pytest -m soak --timeout 3600 $(ARGS)
+
+mutants: $(VENV)/mutation  ## small faults that no test notices; ARGS="--seed 2 contract/request"
+	$(RUN) -m builder.mutants $(ARGS)
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
@@ -43,4 +46,8 @@ $(VENV)/ready: requirements/runtime.txt requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/mutation: requirements/mutation.txt $(VENV)/ready
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/mutation.txt
 	touch $@

@@ -1,6 +1,9 @@
-import pytest
+from decimal import Decimal
 
-from flux_worker.contract.catalog import DEV, SCHNELL
+import pytest
+from pydantic import ValidationError
+
+from flux_worker.contract.catalog import DEV, SCHNELL, Price
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
@@ -11,6 +14,39 @@ def test_dev_is_served_by_default_one_job_at_a_time():
     assert settings.concurrency == 1
     assert settings.url_ttl_seconds == 604800
     assert settings.runpod_log_level == "INFO"
+
+
+def test_what_is_not_set_is_the_documented_default():
+    settings = Settings.from_environment()
+    assert settings.embed_metadata
+    assert not settings.allow_cpu
+    assert settings.price is DEV.price
+    assert (settings.precision, settings.attention, settings.offload) == ("auto", "auto", "auto")
+    assert settings.compile is None
+    assert settings.warmup_sizes == "1024x1024"
+    assert settings.bucket_prefix == ""
+
+
+def test_weights_go_by_their_folder_or_their_repository_or_the_models_own_name(
+    monkeypatch, tmp_path
+):
+    folder = tmp_path / "cats"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings().weights_name == DEV.title
+    assert Settings(model_path=str(folder)).weights_name == "cats"
+    assert Settings(model_path="~/cats").weights_name == "cats"
+    assert Settings(model_path="somebody/flux-cats").weights_name == "somebody/flux-cats"
+
+
+def test_the_operators_price_is_that_of_a_megapixel():
+    assert Settings(price_per_megapixel=0).price == Price(Decimal(0), "megapixel")
+    assert Settings(price_per_megapixel="0.5").price == Price(Decimal("0.5"), "megapixel")
+
+
+def test_settings_stay_as_they_were_read():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().flux_model = "schnell"
 
 
 def test_schnell_overlaps_two_jobs(monkeypatch):
@@ -36,13 +72,27 @@ def test_blanks_around_a_value_are_not_meant(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("JOBS_IN_FLIGHT", 1, 64),
+        ("PRICE_PER_MEGAPIXEL", 0, 1000),
+        ("URL_TTL_SECONDS", 1, 604_800),
+    ],
+)
+def test_a_number_is_taken_up_to_its_limits_and_no_further(monkeypatch, name, least, most):
+    for value in (least, most):
+        monkeypatch.setenv(name, str(value))
+        assert getattr(Settings.from_environment(), name.lower()) == value
+    for value in (least - 1, most + 1):
+        monkeypatch.setenv(name, str(value))
+        with pytest.raises(CannotStart, match=f"environment variables: {name}: "):
+            Settings.from_environment()
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("FLUX_MODEL", "pro"),
-        ("URL_TTL_SECONDS", "604801"),
-        ("URL_TTL_SECONDS", "0"),
-        ("JOBS_IN_FLIGHT", "0"),
-        ("PRICE_PER_MEGAPIXEL", "-1"),
         ("PRICE_PER_MEGAPIXEL", "nan"),
         ("PRICE_PER_MEGAPIXEL", "1e20"),
         ("RUNPOD_LOG_LEVEL", "loud"),

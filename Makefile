@@ -2,7 +2,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo serve serve-sdk test test-quick soak lint bench lock format
+.PHONY: help demo serve serve-sdk test test-quick soak mutants lint bench lock format
 
 help:  ## this list
 	@echo "Each target sets up what it needs, in $(VENV)."
@@ -26,6 +26,9 @@ test-quick: $(VENV)/ready  ## the tests that need no model, no server and no pro
 
 soak: $(VENV)/ready  ## the tests that take long
 	$(RUN) -m pytest -m soak --timeout 3600 $(ARGS)
+
+mutants: $(VENV)/mutation  ## small faults that no test notices; ARGS="--seed 2 contract/request"
+	$(RUN) -m builder.mutants $(ARGS)
 
 lint: $(VENV)/ready  ## what CI checks before the tests
 	$(RUN) -m ruff check .
@@ -51,4 +54,8 @@ $(VENV)/ready: requirements/runtime.txt requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/mutation: requirements/mutation.txt $(VENV)/ready
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/mutation.txt
 	touch $@

@@ -1,6 +1,7 @@
 from decimal import Decimal
 
 import pytest
+from pydantic import ValidationError
 
 from flux_worker.contract.catalog import DEV, SCHNELL, Price
 from flux_worker.errors import CannotStart
@@ -13,6 +14,27 @@ def test_dev_is_served_by_default_one_job_at_a_time():
     assert settings.concurrency == 1
     assert settings.url_ttl_seconds == 604800
     assert settings.runpod_log_level == "INFO"
+
+
+def test_what_is_not_set_is_the_documented_default():
+    settings = Settings.from_environment()
+    assert settings.embed_metadata
+    assert not settings.allow_cpu
+    assert settings.price is DEV.price
+    assert (settings.precision, settings.attention, settings.offload) == ("auto", "auto", "auto")
+    assert settings.compile is None
+    assert settings.warmup_sizes == "1024x1024"
+    assert settings.bucket_prefix == ""
+
+
+def test_the_operators_price_is_that_of_a_megapixel():
+    assert Settings(price_per_megapixel=0).price == Price(Decimal(0), "megapixel")
+    assert Settings(price_per_megapixel="0.5").price == Price(Decimal("0.5"), "megapixel")
+
+
+def test_settings_stay_as_they_were_read():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().flux_model = "schnell"
 
 
 def test_schnell_overlaps_two_jobs(monkeypatch):
@@ -38,13 +60,27 @@ def test_blanks_around_a_value_are_not_meant(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("JOBS_IN_FLIGHT", 1, 64),
+        ("PRICE_PER_MEGAPIXEL", 0, 1000),
+        ("URL_TTL_SECONDS", 1, 604_800),
+    ],
+)
+def test_a_number_is_taken_up_to_its_limits_and_no_further(monkeypatch, name, least, most):
+    for value in (least, most):
+        monkeypatch.setenv(name, str(value))
+        assert getattr(Settings.from_environment(), name.lower()) == value
+    for value in (least - 1, most + 1):
+        monkeypatch.setenv(name, str(value))
+        with pytest.raises(CannotStart, match=f"environment variables: {name}: "):
+            Settings.from_environment()
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("FLUX_MODEL", "pro"),
-        ("URL_TTL_SECONDS", "604801"),
-        ("URL_TTL_SECONDS", "0"),
-        ("JOBS_IN_FLIGHT", "0"),
-        ("PRICE_PER_MEGAPIXEL", "-1"),
         ("PRICE_PER_MEGAPIXEL", "nan"),
         ("PRICE_PER_MEGAPIXEL", "1e20"),
         ("RUNPOD_LOG_LEVEL", "loud"),

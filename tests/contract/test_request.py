@@ -6,6 +6,7 @@ import pytest
 from conftest import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from flux_worker.contract.catalog import DEV, SCHNELL, Bounds
 from flux_worker.contract.request import ImageRequest
@@ -38,6 +39,7 @@ def test_defaults_are_the_documented_ones():
     assert (request.num_inference_steps, request.image_format) == (28, "jpeg")
     assert request.negative_prompt is None
     assert request.true_cfg_scale == 2.0
+    assert request.preview is False
     assert parse(SCHNELL).num_inference_steps == 4
 
 
@@ -168,6 +170,10 @@ def test_keys_of_other_models_are_ignored_and_named(key):
     assert request == parse(prompt="x", seed=1)
 
 
+def test_of_a_long_key_the_beginning_is_named():
+    assert ImageRequest.parse({"prompt": "x", "k" * 1000: 1}, DEV)[1] == ["k" * 40]
+
+
 @pytest.mark.parametrize("job_input", [None, [], "a prompt", 3, True])
 def test_an_input_that_is_no_object_is_refused(make_worker, job_input):
     answer = run(make_worker(), job_input)
@@ -194,6 +200,16 @@ def test_an_absurd_number_of_keys_is_refused_at_once():
     assert error_of(**{f"k{i}": 1 for i in range(100)}) == (
         "Invalid parameter: input must have at most 100 keys (got 101)"
     )
+
+
+def test_as_many_keys_as_may_be_are_read():
+    given = {"prompt": "x", **{f"k{i}": 1 for i in range(99)}}
+    assert len(ImageRequest.parse(given, DEV)[1]) == 99
+
+
+def test_a_request_stays_as_it_was_checked():
+    with pytest.raises(ValidationError, match="frozen"):
+        parse().width = 100_000
 
 
 def test_a_jobs_bucket_and_its_input_are_judged_together(make_worker):

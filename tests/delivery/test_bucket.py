@@ -98,6 +98,22 @@ R2 = "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
         ),
         (
             "https://minio.example.com",
+            "flux",
+            "https://minio.example.com",
+            "flux",
+            "us-east-1",
+            "path",
+        ),
+        (
+            "http://a.b.s3.eu-west-1.amazonaws.com",
+            None,
+            "http://s3.eu-west-1.amazonaws.com",
+            "a.b",
+            "eu-west-1",
+            "virtual",
+        ),
+        (
+            "https://minio.example.com",
             None,
             "https://minio.example.com",
             "",
@@ -169,8 +185,12 @@ def test_another_bucket_in_the_host_than_the_named_one_is_refused():
         "ftp://host/b",
         "https://",
         "https://user:pw@host",
+        "https://user@host",
+        "https://:pw@host",
         "https://host/other",
+        "https://host/a",
         "https://host?x=1",
+        "https://host#x",
         "http://[::1",
         "https://host:port",
     ],
@@ -179,6 +199,14 @@ def test_malformed_urls_are_refused_in_words(url):
     with pytest.raises(CannotStart, match="BUCKET_ENDPOINT_URL must") as refusal:
         bucket.from_settings(settings(bucket_endpoint_url=url))
     assert "pw" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://photos.s3.eu-west-1.amazonaws.com/other", "https://minio.example.com/a/b"]
+)
+def test_a_path_that_is_no_bucket_is_refused_without_a_name_too(url):
+    with pytest.raises(CannotStart, match="must have no path but the bucket's name"):
+        bucket.from_settings(settings(bucket_endpoint_url=url, bucket_name=None))
 
 
 def test_no_bucket_is_configured_by_default():
@@ -214,6 +242,19 @@ def test_a_half_configured_bucket_names_what_is_missing(given, missing):
     assert missing in str(refusal.value)
 
 
+@pytest.mark.parametrize("lost", ["endpoint_url", "access_key_id", "secret_access_key", "name"])
+def test_what_is_missing_is_named_alone(lost):
+    with pytest.raises(CannotStart, match=f": set BUCKET_{lost.upper()}, or remove every"):
+        bucket.from_settings(settings(**{f"bucket_{lost}": None}))
+
+
+def test_what_is_configured_is_the_bucket():
+    found = bucket.from_settings(settings(bucket_prefix="p/", bucket_public_url="https://cdn"))
+    assert found.address == bucket.Address("http://127.0.0.1", "b", "us-east-1", "path")
+    assert (found.access_key_id, found.secret_access_key) == (SecretStr("i"), SecretStr("k"))
+    assert (found.prefix, found.public_url) == ("p/", "https://cdn")
+
+
 def test_secrets_are_never_printed():
     settings = Settings(
         bucket_endpoint_url="http://127.0.0.1",
@@ -240,6 +281,21 @@ def test_a_jobs_bucket():
     assert found.secret_access_key == SecretStr("hush")
 
 
+def test_a_jobs_values_may_be_short_and_have_blanks_around_them():
+    found = bucket.from_job(
+        {
+            "accessId": "i",
+            "accessSecret": "k",
+            "bucketName": " b ",
+            "endpointUrl": " https://s3.eu-west-1.amazonaws.com\n",
+            "region": "ignored",
+        }
+    )
+    assert (found.access_key_id, found.secret_access_key) == (SecretStr("i"), SecretStr("k"))
+    assert found.address.name == "b"
+    assert found.address.endpoint_url == "https://s3.eu-west-1.amazonaws.com"
+
+
 def test_a_jobs_bucket_may_be_in_the_host():
     url = "https://photos.s3.eu-west-1.amazonaws.com"
     found = bucket.from_job({**CONFIG, "bucketName": "", "endpointUrl": url})
@@ -259,6 +315,7 @@ def test_a_job_may_bring_no_bucket(nothing):
             "s3Config must give accessId as text",
         ),
         ({**CONFIG, "accessSecret": 5, "accessId": ""}, "must give accessId, accessSecret as text"),
+        ({**CONFIG, "endpointUrl": " "}, "s3Config must give endpointUrl as text"),
         ({**CONFIG, "endpointUrl": "hush://x"}, "s3Config.endpointUrl must be a URL"),
         (
             {**CONFIG, "endpointUrl": "https://minio", "bucketName": None},

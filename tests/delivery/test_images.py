@@ -33,7 +33,9 @@ def test_jpeg_keeps_full_colour_resolution_at_high_quality():
     assert (image.format.content_type, image.format.extension) == ("image/jpeg", "jpg")
     picture = opened(image)
     assert [component[1:3] for component in picture.layer] == [(1, 1)] * 3  # 4:4:4
-    assert picture.quantization[0][0] <= 2  # quality 95
+    file = io.BytesIO()
+    Image.fromarray(RAMP).save(file, "JPEG", quality=95)
+    assert picture.quantization == Image.open(file).quantization
     assert np.abs(np.asarray(picture).astype(int) - RAMP).max() <= 4
 
 
@@ -45,6 +47,11 @@ def test_parameters_can_be_read_back(image_format):
     image = encode(NOISE, image_format, PARAMETERS)
     assert read_parameters(image.data) == PARAMETERS
     assert opened(image).size == (96, 64)
+
+
+def test_other_tools_find_the_letters_themselves():
+    assert "ein Fuchs, 狐, 🦊".encode() in encode(NOISE, "png", PARAMETERS).data
+    assert "ein Fuchs, 狐, 🦊".encode("utf-16-be") in encode(NOISE, "jpeg", PARAMETERS).data
 
 
 @pytest.mark.parametrize("image_format", ["png", "jpeg"])
@@ -63,6 +70,14 @@ def test_jpeg_cuts_the_longest_texts_to_what_exif_holds(letter):
     assert given["prompt"].startswith(read["prompt"])
     assert len(read["prompt"]) > 1000
     assert len(read["negative_prompt"]) > 1000
+
+
+@pytest.mark.parametrize(("letter", "in_exif"), [("🦊", 4), ("\u0001", 12)])
+def test_jpeg_cuts_no_more_than_it_must(letter, in_exif):
+    given = {"prompt": letter * 10_000, "negative_prompt": letter * 9_000}
+    exif = opened(encode(NOISE, "jpeg", given)).getexif()
+    size = len(exif.get_ifd(0x8769)[0x9286].removeprefix(b"UNICODE\0"))
+    assert 64_000 - in_exif <= size <= 64_000
 
 
 def test_png_keeps_the_longest_prompts_whole():

@@ -36,6 +36,23 @@ def test_a_peak_grows_with_the_workload_by_what_its_larger_stage_takes():
     large, larger = Workload(tokens=1, side=1024), Workload(tokens=1, side=1040)
     pixels = 1040**2 - 1024**2
     assert peak(plan, larger) - peak(plan, large) == pixels * memory.DECODING_BYTES_PER_PIXEL
+    assert peak(replace(plan, vae_tiling=True), large) == peak(plan, replace(large, side=512))
+
+
+def test_every_number_takes_the_bytes_of_its_type():
+    idle = Workload(tokens=0, side=0)
+    rest = FLUX.transformer_rest + FLUX.small_components
+    whole = FLUX.block_layers + FLUX.modulation + FLUX.text_encoder + rest
+    assert peak(Plan("bf16"), idle) == 2 * whole
+    smallest = Plan("fp8", fp8_modulation=True, text_encoder="fp8")
+    in_fp8 = FLUX.block_layers + FLUX.modulation + FLUX.text_encoder
+    assert peak(smallest, idle) == in_fp8 + 2 * rest
+    streamed = replace(smallest, transformer="streamed", text_encoder="offloaded")
+    assert peak(streamed, idle) == 2 * FLUX.largest_block + 2 * rest
+
+
+def test_a_gigabyte_and_a_half_stays_free():
+    assert memory.MARGIN == 1.5 * 2**30
 
 
 def test_a_tiled_vae_takes_a_tile_whatever_the_side():

@@ -129,6 +129,17 @@ def test_what_is_impossible_is_said_with_what_fits(name, settings, says):
         choose(name, **settings)
 
 
+def test_what_fits_is_said_up_to_the_last_byte():
+    best = choose("RTX 4080")
+    for memory, says in (
+        (best.peak + MARGIN, "resident, T5 offloaded"),
+        (best.peak + MARGIN - 1, "streamed, T5 fp8"),
+    ):
+        small = replace(card("RTX 4080"), memory=memory)
+        with pytest.raises(CannotStart, match=f"What fits: transformer fp8.*, {says}"):
+            choose("RTX 4080", small, offload="none")
+
+
 def test_compiling_without_a_compiler_is_an_error_only_if_asked_for():
     bare = card("H100", compiler=False)
     assert not choose("H100", bare).compile
@@ -144,8 +155,17 @@ def test_a_card_that_is_too_small_is_said_so():
 def test_a_cpu_computes_in_float32_and_refuses_what_only_a_gpu_can():
     assert planner.for_cpu(Overrides()) == Plan("fp32")
     assert planner.for_cpu(Overrides(compile=True)).compile
-    with pytest.raises(CannotStart, match="OFFLOAD=transformer needs a GPU"):
-        planner.for_cpu(Overrides(offload="transformer"))
+    assert planner.for_cpu(Overrides(precision="fp8", attention="native", offload="none")) == (
+        Plan("fp8")
+    )
+    for setting, value in (
+        ("PRECISION", "bf16"),
+        ("ATTENTION", "cudnn"),
+        ("OFFLOAD", "transformer"),
+        ("OFFLOAD", "text_encoder"),
+    ):
+        with pytest.raises(CannotStart, match=f"{setting}={value} needs a GPU"):
+            planner.for_cpu(Overrides(**{setting.lower(): value}))
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -154,6 +174,57 @@ def test_a_card_is_used_to_the_last_byte_of_its_room_and_no_further(name):
     needed = best.peak + MARGIN
     assert choose(name, replace(card(name), memory=needed)) == best
     assert choose(name, replace(card(name), memory=needed - 1)) != best
+
+
+def ladder(**overrides):
+    """The plans of ever smaller cards: each is the best on a card too small for the one before."""
+    plans, memory = [], 200 * GIB
+    while True:
+        try:
+            plan = choose("x", Card("x", (8, 9), memory), **overrides)
+        except CannotStart:
+            return plans
+        layers = plan.precision + ("+" if plan.fp8_modulation else "")
+        vae = "tiled" if plan.vae_tiling else "whole"
+        plans.append(f"{layers} {plan.transformer}, T5 {plan.text_encoder}, VAE {vae}")
+        memory = plan.peak + MARGIN - 1
+
+
+DOWNWARD = [  # + where the modulation is in fp8, too
+    "bf16 resident, T5 resident, VAE whole",
+    "bf16 resident, T5 resident, VAE tiled",
+    "fp8 resident, T5 resident, VAE whole",
+    "fp8 resident, T5 resident, VAE tiled",
+    "fp8 resident, T5 fp8, VAE whole",
+    "fp8 resident, T5 fp8, VAE tiled",
+    "fp8+ resident, T5 fp8, VAE tiled",
+    "fp8 resident, T5 offloaded, VAE tiled",
+    "fp8+ resident, T5 offloaded, VAE tiled",
+    "fp8+ streamed, T5 fp8, VAE tiled",
+    "bf16 streamed, T5 offloaded, VAE tiled",
+    "fp8+ streamed, T5 offloaded, VAE tiled",
+]
+
+
+def test_ever_smaller_cards_give_up_one_thing_after_the_other():
+    assert ladder() == DOWNWARD
+
+
+def test_a_wish_leaves_the_plans_that_are_as_wished_in_their_order():
+    exact = "bf16 resident, T5 offloaded, VAE tiled"
+    assert ladder(precision="bf16") == [*DOWNWARD[:2], exact, DOWNWARD[10]]
+    assert ladder(precision="fp8", compile=True) == DOWNWARD[2:9]
+    assert ladder(offload="none") == DOWNWARD[:7]
+    assert ladder(offload="text_encoder") == [exact, *DOWNWARD[7:9]]
+    assert ladder(offload="transformer") == DOWNWARD[9:]
+
+
+@pytest.mark.parametrize(("capability", "multiplies"), [((8, 9), True), ((8, 6), False)])
+def test_fp8_is_multiplied_where_blocks_are_compiled_and_the_card_can(capability, multiplies):
+    compiled = Card("x", capability, 30 * GIB)
+    assert choose("x", compiled, precision="fp8").fp8_activations == multiplies
+    assert not choose("x", compiled, precision="fp8", compile=False).fp8_activations
+    assert not choose("x", replace(compiled, memory=60 * GIB)).fp8_activations
 
 
 def test_a_smaller_workload_takes_a_better_plan():

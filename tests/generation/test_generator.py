@@ -8,7 +8,7 @@ import torch
 from conftest import SMALL, counting_calls, request, run
 
 from flux_worker.contract.catalog import DEV, SCHNELL
-from flux_worker.errors import GenerationStopped
+from flux_worker.errors import DeviceUnusable, GenerationStopped
 from flux_worker.generation.generator import Generator
 from flux_worker.generation.inputs import Inputs
 
@@ -171,7 +171,7 @@ def nan_in_a_corner(image):
     [
         (nan_in_a_corner, "isn't finite"),
         (lambda image: image * torch.inf, "isn't finite"),
-        (lambda image: image[..., :-1], "of shape"),
+        (lambda image: image[..., :-1], "of shape (1, 3, 256, 255) in place of (1, 3, 256, 256)"),
         (lambda image: image[:, :1], "of shape"),
     ],
 )
@@ -214,3 +214,52 @@ def test_another_error_is_answered_without_the_prompt(pipe, make_worker, caplog)
     assert "RuntimeError" in logged
     assert "_generate" in logged
     assert "cannot draw" not in logged + answer["error"]
+
+
+def test_the_stages_are_timed(pipe):
+    seconds = {}
+    generator = Generator(pipe, DEV)
+    generator.generate(request(num_inference_steps=2), Inputs(), Event(), seconds=seconds)
+    assert set(seconds) == {"text_encoding", "denoising", "per_step", "decoding"}
+    assert all(value > 0 for value in seconds.values())
+    assert seconds["per_step"] < seconds["denoising"]
+
+
+def test_an_error_of_the_device_is_the_end_of_it(pipe):
+    broken = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    with failing(pipe.transformer, broken), pytest.raises(DeviceUnusable) as caught:
+        Generator(pipe, DEV).generate(request(), Inputs(), Event())
+    assert caught.value.__cause__ is broken
+
+
+@pytest.fixture
+def on_cuda(pipe, monkeypatch):
+    """A generator that takes its device for a GPU, which `synchronize` asks for its health."""
+
+    def make(synchronize):
+        generator = Generator(pipe, DEV)
+        monkeypatch.setattr(generator, "_device", torch.device("cuda"))
+        monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+        return generator
+
+    return make
+
+
+def test_after_an_error_the_gpu_is_asked_whether_it_still_works(pipe, on_cuda):
+    def gone(device):
+        raise RuntimeError(f"{device} is gone")
+
+    error = RuntimeError("out of luck")
+    for synchronize, raised in ((gone, DeviceUnusable), (lambda device: None, RuntimeError)):
+        with failing(pipe.text_encoder_2, error), pytest.raises(raised) as caught:
+            on_cuda(synchronize).generate(request(), Inputs(), Event())
+        assert error in (caught.value, caught.value.__cause__)
+
+
+def test_a_stage_on_a_gpu_ends_when_the_gpu_has_ended_it(on_cuda, monkeypatch):
+    asked, stop = [], Event()
+    stop.set()
+    monkeypatch.setattr(torch.cuda, "Event", lambda enable_timing: SimpleNamespace(record=str))
+    with pytest.raises(GenerationStopped):
+        on_cuda(asked.append).generate(request(), Inputs(), stop)
+    assert asked == [torch.device("cuda")]

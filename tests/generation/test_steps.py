@@ -11,6 +11,7 @@ from pictures import difference, opened
 from PIL import Image
 
 from flux_worker.errors import GenerationStopped
+from flux_worker.generation import steps
 from flux_worker.generation.report import Progress
 from flux_worker.generation.steps import StepCallback
 
@@ -92,15 +93,27 @@ def test_the_host_runs_at_most_one_step_ahead_of_the_gpu(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
     told = []
-    steps = StepCallback(torch.device("cuda"), Event(), told.append)
+    follow = StepCallback(torch.device("cuda"), Event(), told.append)
     pipe = SimpleNamespace(num_timesteps=5)
     for index in range(5):
         happened.append(("queued", index + 1))
-        steps(pipe, index, None, {})
+        follow(pipe, index, None, {})
     for step in range(3, 6):
         assert happened.index(("waited for", step - 2)) < happened.index(("queued", step))
         assert ("waited for", step - 1) not in happened[: happened.index(("queued", step))]
     assert told[0].eta_seconds is None
     later = [progress.eta_seconds for progress in told[1:]]
     assert later == pytest.approx([0.3, 0.2, 0.1, 0.0])
-    assert steps.seconds_per_step() == pytest.approx(0.1)
+    assert follow.seconds_per_step() == pytest.approx(0.1)
+
+
+def test_on_a_cpu_a_step_takes_what_the_clock_says(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(steps, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    told = []
+    follow = StepCallback(torch.device("cpu"), Event(), told.append)
+    for index, seconds in enumerate((1.0, 3.0, 2.0, 2.0)):
+        clock.now += seconds
+        follow(SimpleNamespace(num_timesteps=4), index, None, {"latents": None})
+    assert [progress.eta_seconds for progress in told] == [3.0, 4.0, 2.0, 0.0]
+    assert follow.seconds_per_step() == 2.0

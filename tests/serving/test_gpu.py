@@ -65,6 +65,7 @@ def test_the_model_is_loaded_warmed_up_and_run_on_one_thread(pipe):
     assert len(threads) == 3
     assert len(set(threads)) == 1
     assert threads[0] is not threading.main_thread()
+    assert threads[0].daemon  # or Ctrl-C would wait for the weights
 
 
 def test_what_prevents_loading_is_raised_where_it_can_be_said():

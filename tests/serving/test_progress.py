@@ -69,7 +69,7 @@ def test_updates_are_in_order_and_at_most_two_a_second(monkeypatch):
     steps = [body["output"]["step"] for _, _, body in taken]
     assert steps == sorted(set(steps))
     seconds = taken[-1][0] - taken[0][0]
-    assert len(taken) - 1 <= 2 * seconds + 0.5
+    assert 3 <= len(taken) <= 2 * seconds + 1.5
     assert taken[0][1:] == (
         "/job-done/w/j?gpu=x&isStream=false",
         {"status": "IN_PROGRESS", "output": {"step": steps[0], "steps": 150, "percent": 1}},
@@ -80,7 +80,7 @@ def test_updates_are_in_order_and_at_most_two_a_second(monkeypatch):
 def test_a_platform_that_takes_no_progress_costs_the_job_nothing(monkeypatch, status):
     with platform(monkeypatch, status=status) as taken:
         asyncio.run(burst(60, 0.01))
-    assert len(taken) <= 3
+    assert 2 <= len(taken) <= 3  # it is asked again
 
 
 def test_a_platform_that_is_away_costs_the_job_nothing(monkeypatch):
@@ -91,3 +91,12 @@ def test_a_platform_that_is_away_costs_the_job_nothing(monkeypatch):
 def test_without_a_platform_reports_go_nowhere():
     assert rp_http.JOB_DONE_URL == "JOB_DONE_URL"
     asyncio.run(burst(3))
+
+
+def test_without_a_channel_nothing_is_begun():
+    async def job():
+        async with progress.reporting(None, "j") as report:
+            report(Progress(1, 2))
+            return len(asyncio.all_tasks())
+
+    assert asyncio.run(job()) == 1

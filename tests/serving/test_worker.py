@@ -1,15 +1,21 @@
 import asyncio
 import io
 import json
+import logging
 import time
+from contextlib import contextmanager
 from threading import Event
 from urllib.request import urlopen
 
+import pytest
+import torch
 from conftest import SMALL, run
 from PIL import Image
 
+from flux_worker.contract.catalog import DEV
 from flux_worker.delivery.images import read_parameters
 from flux_worker.delivery.storage import Storage
+from flux_worker.serving.gpu import Gpu
 from flux_worker.settings import Settings
 
 
@@ -61,6 +67,10 @@ def job_lines(caplog):
     return [record.fields for record in caplog.records if record.message.startswith("job ")]
 
 
+def levels(caplog):
+    return [record.levelno for record in caplog.records if record.message.startswith("job ")]
+
+
 def test_one_log_line_a_job_with_its_stages_and_no_prompt(make_worker, bucket_settings, caplog):
     caplog.set_level("INFO", "flux_worker")
     answer = run(make_worker(**bucket_settings), {**SMALL, "prompt": "purple " * 100, "style": "x"})
@@ -86,6 +96,50 @@ def test_a_refused_job_has_its_line_too(make_worker, caplog):
     run(make_worker(), {**SMALL, "width": 1})
     [line] = job_lines(caplog)
     assert line["status"] == "refused"
+
+
+@contextmanager
+def failing(module, error):
+    def fail(*_):
+        raise error
+
+    hook = module.register_forward_pre_hook(fail)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (torch.AcceleratorError("CUDA error: bad\nCompile with x."), "CUDA error: bad"),
+        (torch.OutOfMemoryError("x"), "The GPU ran out of memory while generating 256x256: "),
+        (RuntimeError("cannot draw 'a red circle'"), "RuntimeError"),
+    ],
+)
+def test_a_failed_jobs_line_is_an_error_and_says_what_failed(
+    make_worker, pipe, caplog, error, failure
+):
+    caplog.set_level("INFO", "flux_worker")
+    worker = make_worker({"gpu": Gpu(lambda: pipe, DEV)})
+    with failing(pipe.transformer, error):
+        answer = run(worker, SMALL)
+    assert set(answer) == {"error"}
+    [line] = job_lines(caplog)
+    assert line["status"] == "failed"
+    assert line["failure"].startswith(failure)
+    assert "\n" not in line["failure"]
+    assert ("at" in line) == (failure == "RuntimeError")
+    assert {"parse", "fetch", "wait_for_gpu", "denoising", "total"} <= set(line["seconds"])
+    assert levels(caplog) == [logging.ERROR]
+
+
+def test_a_job_that_is_made_or_refused_is_no_error_in_the_log(make_worker, caplog):
+    caplog.set_level("INFO", "flux_worker")
+    run(make_worker(), SMALL)
+    run(make_worker(), {})
+    assert levels(caplog) == [logging.INFO, logging.INFO]
 
 
 class SlowStorage(Storage):

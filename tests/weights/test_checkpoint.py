@@ -12,6 +12,13 @@ from safetensors.torch import save_file
 from flux_worker.weights.checkpoint import COMPONENTS, Checkpoint, pipeline_class
 
 
+def stored(component):
+    """How many numbers a component's file holds."""
+    (file,) = (DEMO / component).glob("*.safetensors")
+    with safe_open(file, "pt") as opened:
+        return sum(opened.get_tensor(name).numel() for name in opened.keys())  # noqa: SIM118
+
+
 def test_the_weights_are_counted_from_their_headers(pipe):
     counted = Checkpoint.read(DEMO).count()
     transformer = pipe.transformer
@@ -29,8 +36,10 @@ def test_the_weights_are_counted_from_their_headers(pipe):
     assert counted.block_layers == everything - counted.modulation
     encoder = sum(p.numel() for p in pipe.text_encoder_2.parameters())
     assert counted.text_encoder == pytest.approx(encoder, rel=0.2)  # tied tensors are stored once
+    assert counted.text_encoder == stored("text_encoder_2")
     small = [*pipe.text_encoder.parameters(), *pipe.vae.parameters()]
     assert counted.small_components == pytest.approx(sum(p.numel() for p in small), rel=0.05)
+    assert counted.small_components == stored("text_encoder") + stored("vae")
     named = [dict(block.named_parameters()) for block in blocks]
     sizes = [sum(p.numel() for k, p in each.items() if k.endswith("weight")) for each in named]
     assert counted.largest_block == max(sizes)
@@ -55,6 +64,13 @@ def test_shards_are_read_one_after_the_other(tmp_path):
     save_file({"b": torch.zeros(2)}, tmp_path / "vae/model-00002-of-00002.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "vae/model-00001-of-00002.safetensors")
     assert [tensor.name for tensor in Checkpoint.read(tmp_path).tensors["vae"]] == ["a", "b"]
+
+
+def test_where_there_are_no_blocks_none_is_the_largest(tmp_path):
+    (tmp_path / "transformer").mkdir()
+    save_file({"proj_out.weight": torch.zeros(3, 2)}, tmp_path / "transformer/x.safetensors")
+    counted = Checkpoint.read(tmp_path).count()
+    assert (counted.largest_block, counted.transformer, counted.transformer_rest) == (0, 6, 6)
 
 
 def test_the_class_is_the_indexs(tmp_path):

@@ -3,12 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import DEMO
 from hub_server import hub
 
-from flux_worker.weights import layout
+from flux_worker.weights import download, layout
 
 DEV = "black-forest-labs/FLUX.1-dev"
 
@@ -27,6 +28,44 @@ def test_a_download_takes_the_diffusers_files_alone_and_shows_progress(search, t
     assert "transformer/diffusion_pytorch_model.safetensors" in served
     assert not served & {"flux1-dev.safetensors", "transformer/model.bin", "custom.py"}
     assert "Downloaded 0.01 of 0.01 GB." in log
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the progress lines, to be set."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(download, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def lines(caplog, clock, course, **bar):
+    """The lines that are said of a download in the course of (second, bytes)."""
+    caplog.set_level("INFO", "flux_worker")
+    progress = download._LoggedProgress(**{"unit": "B", "name": "x", **bar})
+    begin = clock.now
+    for second, done in course:
+        clock.now, progress.n = begin + second, done
+        progress.refresh()
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_download_says_every_five_seconds_how_far_it_is_and_when_it_is_done(caplog, clock):
+    seconds = [(0, 0), (1, 1), (5.9, 2), (6, 3), (10.9, 4), (11, 5), (11.5, 8)]
+    course = [(second, gigabytes * 10**9) for second, gigabytes in seconds]
+    assert lines(caplog, clock, course, total=8 * 10**9) == [
+        f"Downloaded {gigabytes}.00 of 8.00 GB." for gigabytes in (1, 3, 5, 8)
+    ]
+
+
+def test_of_a_download_of_unknown_size_what_came_is_said(caplog, clock):
+    assert lines(caplog, clock, [(0, 10**9), (1, 2 * 10**9), (5, 3 * 10**9)]) == [
+        "Downloaded 1.00 of 1.00 GB.",
+        "Downloaded 3.00 of 3.00 GB.",
+    ]
+
+
+def test_files_are_not_counted_as_bytes(caplog, clock):
+    assert lines(caplog, clock, [(0, 1), (9, 23)], total=23, unit="it") == []
 
 
 def test_an_interrupted_download_is_gone_on_with(search, tmp_path):

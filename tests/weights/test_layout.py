@@ -10,6 +10,7 @@ from conftest import DEMO
 from flux_worker.contract.catalog import DEV
 from flux_worker.errors import CannotStart
 from flux_worker.weights import layout
+from flux_worker.weights.checkpoint import COMPONENTS
 
 
 def test_complete_weights_lack_nothing():
@@ -29,6 +30,26 @@ def test_a_missing_shard_is_named(tmp_path):
     assert layout.missing(tmp_path / "w") == f"transformer/{index['weight_map']['b']}"
 
 
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        *(f"{component}/config.json" for component in COMPONENTS),
+    ],
+)
+def test_a_missing_file_is_named(tmp_path, lost):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (folder / lost).unlink()
+    assert layout.missing(folder) == lost
+
+
+def test_an_index_that_can_not_be_opened_counts_as_missing(tmp_path):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (folder / "vae/x.safetensors.index.json").mkdir()
+    assert layout.missing(folder) == "vae/x.safetensors.index.json"
+
+
 @pytest.mark.parametrize("lost", ["tokenizer/tokenizer.json", "tokenizer_2/tokenizer.json"])
 def test_weights_without_a_vocabulary_are_incomplete(tmp_path, lost):
     folder = shutil.copytree(DEMO, tmp_path / "w")
@@ -36,7 +57,7 @@ def test_weights_without_a_vocabulary_are_incomplete(tmp_path, lost):
     assert layout.missing(folder) == lost
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"weight_map": 5}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"weight_map": 5}'])
 def test_a_broken_index_counts_as_missing(tmp_path, content):
     folder = shutil.copytree(DEMO, tmp_path / "w")
     (folder / "vae/x.safetensors.index.json").write_text(content)

@@ -5,9 +5,9 @@ The SDK posts JSON as a form. Its polls would wait for 90 seconds; here they are
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from local_platform.api.answers import Json
+from local_platform.api.answers import Json, Refused
 from local_platform.queue.bodies import parse
 from local_platform.queue.endpoint import Endpoint
 from local_platform.queue.jobs import Job
@@ -19,7 +19,13 @@ POLL = 25.0
 def routes(endpoint: Endpoint) -> APIRouter:
     """Return the routes under `/worker/{endpoint}`."""
     queue = endpoint.queue
-    router = APIRouter(prefix=f"/worker/{endpoint.id}", include_in_schema=False)
+
+    async def with_its_key(request: Request, worker_id: str) -> None:
+        key = request.headers.get("Authorization", "").encode("latin-1")
+        if not endpoint.fleet.knows(worker_id, key):
+            raise Refused(401, "Only workers that this platform has started may ask this.")
+
+    router = APIRouter(prefix=f"/worker/{endpoint.id}", dependencies=[Depends(with_its_key)])
 
     async def take(request: Request, worker_id: str, count: int) -> list[Job]:
         endpoint.fleet.ready.add(worker_id)

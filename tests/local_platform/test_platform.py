@@ -176,16 +176,6 @@ def test_what_else_a_body_holds_reaches_no_worker(queue):
     done(queue, job_id, {"output": 1})
 
 
-@pytest.mark.parametrize("depth", [99, 101, 950, 960])
-def test_a_body_that_could_not_be_handed_on_is_refused(queue, depth):
-    body = b'{"input": ' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
-    status, report = queue("POST", "/run", body)
-    assert status == (200 if depth < 100 else 400)
-    if status == 200:
-        assert take(queue)["id"] == report["id"]
-        done(queue, report["id"], {"output": 1})
-
-
 def test_a_worker_that_has_lost_a_job_has_no_say_in_it_any_more(queue):
     job_id = submit(queue, policy={"executionTimeout": 300})
     take(queue, "before")

@@ -57,8 +57,6 @@ def routes(endpoint: Endpoint) -> APIRouter:
     @router.post("/job-done/{worker_id}/{job_id}")
     async def job_done(request: Request, worker_id: str, job_id: str) -> Response:
         body, job = await _json(request), queue.get(job_id)
-        if body is None:
-            return Json({"error": "The body is not a JSON object."}, status_code=400)
         if job is None:
             return Response(status_code=200)  # forgotten: nobody waits for it any more
         if body.get("status") == "IN_PROGRESS":
@@ -75,7 +73,7 @@ def routes(endpoint: Endpoint) -> APIRouter:
     @router.post("/job-stream/{worker_id}/{job_id}")
     async def job_stream(request: Request, worker_id: str, job_id: str) -> Response:
         body, job = await _json(request), queue.get(job_id)
-        if body is not None and job is not None:
+        if job is not None:
             queue.stream(job, worker_id, body)
         return Response(status_code=200)
 
@@ -86,9 +84,11 @@ def routes(endpoint: Endpoint) -> APIRouter:
     return router
 
 
-async def _json(request: Request) -> dict[str, Any] | None:
+async def _json(request: Request) -> dict[str, Any]:
     try:
         body = parse(await request.body())
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+    if not isinstance(body, dict):
+        raise Refused(400, "The body must be an object.")
+    return body

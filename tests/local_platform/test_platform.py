@@ -1,6 +1,7 @@
 """The local platform, with real workers and real clients, over HTTP."""
 
 import json
+import logging
 import signal
 import time
 from urllib.request import urlopen
@@ -330,7 +331,7 @@ def test_what_is_refused_is_refused_in_words(queue, method, path, body, status, 
 
 
 @pytest.mark.parametrize("answers", [[200], [500, 404, 200], [500, 500, 500]])
-def test_the_webhook_gets_the_status_body_until_it_takes_it(queue, monkeypatch, answers):
+def test_the_webhook_is_told_until_it_takes_it(queue, monkeypatch, answers):
     monkeypatch.setattr("local_platform.queue.endpoint.WEBHOOK_PAUSE", 0.05)
     bodies = []
 
@@ -342,10 +343,43 @@ def test_the_webhook_gets_the_status_body_until_it_takes_it(queue, monkeypatch, 
         job_id = submit(queue, webhook=f"{url}/hook")
         take(queue)
         done(queue, job_id, {"output": {"image_url": "u"}})
+        report = queue("GET", f"/status/{job_id}")[1]
         for _ in range(100):
             if len(bodies) == len(answers):
                 break
             time.sleep(0.05)
         time.sleep(0.3)  # one too many would come now
-    told = [(body["id"], body["status"]) for body in bodies]
-    assert told == [(job_id, "COMPLETED")] * len(answers)
+    told = {**report, "input": {"prompt": "x"}, "webhook": f"{url}/hook"}
+    assert report["status"] == "COMPLETED"
+    assert bodies == [told] * len(answers)
+
+
+@pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])
+def test_a_buckets_key_goes_to_the_worker_alone(queue, caplog, end):
+    caplog.set_level(logging.DEBUG)
+    config = {"accessId": "id-of-the-job", "accessSecret": "secret-of-the-job"}
+    told = []
+
+    def hook(request):
+        told.append(request.body().decode())
+        request.answer(200)
+
+    with loopback.serving(hook) as url:
+        asked = {"prompt": "x", "inner": [{"s3Config": config, "kept": 1}]}
+        body = {"input": asked, "s3Config": config, "webhook": url}
+        answers = [queue("POST", "/run", body)]
+        job_id = answers[0][1]["id"]
+        job = queue.endpoint.queue.get(job_id)
+        assert take(queue)["s3Config"] == config
+        answers.append(queue("GET", f"/status/{job_id}"))
+        if end == "cancelled":
+            answers.append(queue("POST", f"/cancel/{job_id}"))
+        else:
+            done(queue, job_id, {"output": 1} if end == "completed" else {"error": "no"})
+        answers += [queue("GET", f"/{each}/{job_id}") for each in ("status-sync", "stream")]
+        answers.append(queue("POST", f"/retry/{job_id}"))
+        while not told:
+            time.sleep(0.01)
+    assert json.loads(told[0])["input"] == {"prompt": "x", "inner": [{"kept": 1}]}
+    assert "of-the-job" not in f"{answers} {told} {caplog.text} {job}"
+    queue("POST", "/purge-queue")

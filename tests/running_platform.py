@@ -32,6 +32,11 @@ class Platform:
         except HTTPError as error:
             return error.code, json.loads(error.read())
 
+    def as_worker(self, worker_id, method, operation, rest="", body=None):
+        """Ask for what a worker asks for, with the key that the fleet gives it."""
+        path = f"/worker/{self.endpoint.id}/{operation}/{worker_id}{rest}"
+        return self(method, path, body, Authorization=self.endpoint.fleet.register(worker_id))
+
     def wait(self, job_id, *statuses, seconds=100):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -159,7 +159,10 @@ def test_a_result_that_arrives_twice_counts_once(stage):
     def answer_is_lost(method, path, body):
         if not results(method, path, body) or answered:
             return None
-        answered.append(stage.platform("POST", path, body))  # taken, but the worker hears nothing
+        (worker_id,) = stage.platform.endpoint.fleet.running
+        operation, rest = "job-done", path.partition(worker_id)[2]
+        # Taken, but the worker hears nothing.
+        answered.append(stage.platform.as_worker(worker_id, "POST", operation, rest, body))
         return DROP
 
     stage.queue.fault = answer_is_lost

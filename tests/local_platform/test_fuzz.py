@@ -48,12 +48,14 @@ def ask(methods, front, operation, *words):
 
 
 WORKERS = st.just(f"/worker/{DEV}")
+WORKER_IDS = st.just("w2") | WORDS
+PAGES = st.sampled_from([None] * 8 + ["http://localhost:3000", "https://example.com", "null", ""])
 REQUESTS = st.one_of(
     *(ask("POST", FRONTS, operation) for operation in ("run", "run", "runsync", "purge-queue")),
     *(ask("GET POST", FRONTS, name, IDS) for name in ("status", "status-sync", "stream")),
     *(ask("POST", FRONTS, operation, IDS) for operation in ("cancel", "retry")),
-    *(ask("POST", WORKERS, name, WORDS, IDS) for name in ("job-done", "job-stream")),
-    *(ask("GET", WORKERS, name, WORDS) for name in ("job-take", "job-take-batch", "job-stop")),
+    *(ask("POST", WORKERS, name, WORKER_IDS, IDS) for name in ("job-done", "job-stream")),
+    *(ask("GET", WORKERS, name, WORKER_IDS) for name in ("job-take", "job-take-batch", "job-stop")),
     ask("GET PUT DELETE HEAD OPTIONS", FRONTS, "health"),
     ask("GET POST PUT DELETE HEAD OPTIONS", WORDS, "", WORDS, WORDS),
 )
@@ -81,9 +83,9 @@ def platform():
 
 def answer(running, ended):
     while not ended.is_set():
-        status, job = running("GET", f"/worker/{DEV}/job-take/w1?gpu=x")
+        status, job = running.as_worker("w1", "GET", "job-take", "?gpu=x")
         if status == 200:
-            running("POST", f"/worker/{DEV}/job-done/w1/{job['id']}", {"output": job["input"]})
+            running.as_worker("w1", "POST", "job-done", f"/{job['id']}", {"output": job["input"]})
         else:
             ended.wait(0.01)
 
@@ -92,6 +94,7 @@ def answer(running, ended):
 def test_no_request_is_too_strange_to_be_answered(platform, count):
     connection = http.client.HTTPConnection(urlsplit(platform.url).netloc, timeout=30)
     asked, jobs = [], ["nobody"]
+    key = platform.endpoint.fleet.register("w2")
 
     @settings(
         max_examples=count,
@@ -100,10 +103,11 @@ def test_no_request_is_too_strange_to_be_answered(platform, count):
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
-    @given(REQUESTS, BODIES, TYPES)
-    def send(request, body, content_type):
+    @given(REQUESTS, BODIES, TYPES, PAGES)
+    def send(request, body, content_type, page):
         method, path = request[0], "/" + request[1].replace(LAST_JOB, jobs[-1]).lstrip("/")
-        connection.request(method, path, body, {"Content-Type": content_type})
+        headers = {"Content-Type": content_type, "Authorization": key}
+        connection.request(method, path, body, headers | ({} if page is None else {"Origin": page}))
         response = connection.getresponse()
         text = response.read()
         asked.append(response.status)
@@ -116,5 +120,5 @@ def test_no_request_is_too_strange_to_be_answered(platform, count):
     send()
     assert len(asked) >= count
     assert len(jobs) > count / 20
-    assert {200, 400, 404} <= set(asked)
+    assert {200, 400, 401, 403, 404} <= set(asked)
     assert platform("GET", "/health")[0] == 200

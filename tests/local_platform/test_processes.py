@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from process_table import commands_with
@@ -51,6 +53,17 @@ def test_a_server_that_ends_by_itself_ends_its_leash(tmp_path, command, code):
     held = leash.start(["sh", "-c", command], os.environ, tmp_path / "log")
     assert held.wait(timeout=20) == code
     assert (tmp_path / "log").read_text() == ""
+
+
+def test_an_object_is_had_with_a_key_only(s3):
+    s3.client().put_object(Bucket="flux", Key="hidden", Body=b"x")
+    (command,) = _servers(s3.endpoint_url.rpartition(":")[2])
+    ports = re.findall(r"-\w+\.port=(\d+)", command.read_text())
+    assert len(ports) > 3
+    for port in ports:
+        for path in ("/buckets/flux/hidden", "/flux/hidden"):
+            with pytest.raises(HTTPError, match=r"400|403|404"):
+                urlopen(f"http://127.0.0.1:{port}{path}")
 
 
 def test_telemetry_is_off(s3):
@@ -110,8 +123,11 @@ def test_a_servers_children_end_with_it(how, tmp_path):
 
 def sockets(port):
     """The sockets of the server on this port; it names their ports when it is started."""
-    (command,) = (
-        each for each in commands_with(f"-s3.port={port}") if "leash" not in each.read_text()
-    )
+    (command,) = _servers(port)
     ports = re.findall(r"\.port\.grpc=(\d+)", command.read_text())
     return [path for each in ports for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{each}.sock")]
+
+
+def _servers(port):
+    """The command lines of the server on this port, without its leash's."""
+    return [each for each in commands_with(f"-s3.port={port}") if "leash" not in each.read_text()]

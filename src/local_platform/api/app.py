@@ -1,6 +1,5 @@
 """The local platform: Runpod's queue on loopback, for real workers and unmodified clients."""
 
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,10 +7,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from local_platform.api import client_routes, worker_routes
+from local_platform.api import client_routes, front_page, worker_routes
 from local_platform.api.answers import Json, Refused
+from local_platform.api.guards import PAGES, ApiKey, ThisMachine
 from local_platform.queue.endpoint import Endpoint
 
 
@@ -30,7 +29,10 @@ def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None =
             endpoint.start(workers)
         yield
 
-    app = FastAPI(title="Local platform", lifespan=lifespan)
+    # No pages of FastAPI's own: these run scripts from elsewhere.
+    app = FastAPI(openapi_url=None, lifespan=lifespan)
+    ids = [endpoint.id for endpoint in endpoints]
+    app.include_router(front_page.routes(ids, with_key=bool(api_key)))
     for endpoint in endpoints:
         app.include_router(worker_routes.routes(endpoint))
         # A single endpoint answers to every id: there is no other that could be meant.
@@ -41,8 +43,9 @@ def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None =
     if api_key:
         app.add_middleware(ApiKey, api_key=api_key)
     app.add_middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"]
+        CORSMiddleware, allow_origin_regex=PAGES, allow_methods=["*"], allow_headers=["*"]
     )
+    app.add_middleware(ThisMachine)  # the last one added is asked first
 
     @app.exception_handler(Refused)
     async def refused(_: Request, error: Exception) -> Json:
@@ -52,7 +55,9 @@ def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None =
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: Exception) -> Json:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return Json({"error": "There is no such operation."}, status_code=status)
+        return Json(
+            {"error": "There is no such operation; / says which there are."}, status_code=status
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: Exception) -> Json:
@@ -61,19 +66,3 @@ def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None =
         return Json({"error": f"{names} must be a whole number."}, status_code=400)
 
     return app
-
-
-class ApiKey:
-    """Refuses clients without the key; workers have none to send."""
-
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
-        self._app, self._wanted = app, f"Bearer {api_key}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 401."""
-        if scope["type"] == "http" and not scope["path"].startswith("/worker/"):
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if scope["method"] != "OPTIONS" and not secrets.compare_digest(given, self._wanted):
-                answer = Json({"error": "The API key is wrong."}, status_code=401)
-                return await answer(scope, receive, send)
-        return await self._app(scope, receive, send)

@@ -102,8 +102,8 @@ async def _request_body(request: Request, limit: int) -> dict[str, Any]:
             raise Refused(413, f"The body is larger than {limit / 1e6:.0f} MB.")
     try:
         body = parse(data)
-    except ValueError:
-        raise Refused(400, "The body is not valid JSON.") from None
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
     if not isinstance(body, dict) or body.get("input") is None:
         raise Refused(400, 'The body must be an object with an "input".')
     return body

@@ -5,9 +5,9 @@ The SDK posts JSON as a form. Its polls would wait for 90 seconds; here they are
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from local_platform.api.answers import Json
+from local_platform.api.answers import Json, Refused
 from local_platform.queue.bodies import parse
 from local_platform.queue.endpoint import Endpoint
 from local_platform.queue.jobs import Job
@@ -19,7 +19,13 @@ POLL = 25.0
 def routes(endpoint: Endpoint) -> APIRouter:
     """Return the routes under `/worker/{endpoint}`."""
     queue = endpoint.queue
-    router = APIRouter(prefix=f"/worker/{endpoint.id}", include_in_schema=False)
+
+    async def with_its_key(request: Request, worker_id: str) -> None:
+        key = request.headers.get("Authorization", "").encode("latin-1")
+        if not endpoint.fleet.knows(worker_id, key):
+            raise Refused(401, "Only workers that this platform has started may ask this.")
+
+    router = APIRouter(prefix=f"/worker/{endpoint.id}", dependencies=[Depends(with_its_key)])
 
     async def take(request: Request, worker_id: str, count: int) -> list[Job]:
         endpoint.fleet.ready.add(worker_id)
@@ -51,8 +57,6 @@ def routes(endpoint: Endpoint) -> APIRouter:
     @router.post("/job-done/{worker_id}/{job_id}")
     async def job_done(request: Request, worker_id: str, job_id: str) -> Response:
         body, job = await _json(request), queue.get(job_id)
-        if body is None:
-            return Json({"error": "The body is not a JSON object."}, status_code=400)
         if job is None:
             return Response(status_code=200)  # forgotten: nobody waits for it any more
         if body.get("status") == "IN_PROGRESS":
@@ -69,7 +73,7 @@ def routes(endpoint: Endpoint) -> APIRouter:
     @router.post("/job-stream/{worker_id}/{job_id}")
     async def job_stream(request: Request, worker_id: str, job_id: str) -> Response:
         body, job = await _json(request), queue.get(job_id)
-        if body is not None and job is not None:
+        if job is not None:
             queue.stream(job, worker_id, body)
         return Response(status_code=200)
 
@@ -80,9 +84,11 @@ def routes(endpoint: Endpoint) -> APIRouter:
     return router
 
 
-async def _json(request: Request) -> dict[str, Any] | None:
+async def _json(request: Request) -> dict[str, Any]:
     try:
         body = parse(await request.body())
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+    if not isinstance(body, dict):
+        raise Refused(400, "The body must be an object.")
+    return body

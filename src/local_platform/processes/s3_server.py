@@ -98,6 +98,7 @@ class S3Server:
                 f"-bucket={BUCKET}",
                 "-master.telemetry=false",
                 "-admin.ui=false",
+                "-disableHttp",  # files under names, for whoever asks: S3 alone asks for a key
                 "-webdav=false",
                 "-s3.port.iceberg=0",
                 "-s3.port.lance=0",

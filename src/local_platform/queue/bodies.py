@@ -7,6 +7,11 @@ from typing import Any
 
 MAX_DEPTH = 100
 """Deeper bodies can be read here and yet be too deep to be written, or for the worker to read."""
+MAX_PARTS = 100_000
+"""Commas and opening brackets. Nobody else is answered while a body is read: this many take a
+twentieth of a second, 20 MB of empty lists would take four."""
+MAX_DIGITS = 1_000
+"""Of a whole number: the time that reading one takes grows with their square."""
 
 
 def render(content: Any) -> bytes:
@@ -18,18 +23,24 @@ def parse(data: bytes | bytearray) -> Any:
     """Read a body.
 
     Raises:
-        ValueError: it isn't JSON; NaN and infinities aren't, whatever Python thinks.
+        ValueError: it can't be taken; a sentence for its sender says why. NaN and infinities aren't
+            JSON, whatever Python thinks.
     """
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_PARTS:
+        raise ValueError(f"The body must have at most {MAX_PARTS:,} commas and brackets.")
+    too_deep = f"The body must be nested at most {MAX_DEPTH} deep."
     try:
-        value = json.loads(data, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(data, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(too_deep) from None
+    except ValueError:
+        raise ValueError("The body is not valid JSON.") from None
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return value
-    raise ValueError("nested too deeply")
+    raise ValueError(too_deep)
 
 
 def _inside(value: Any) -> Iterable[Any]:
@@ -47,3 +58,9 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         _refuse(text)
     return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        _refuse("a number of so many digits")
+    return int(text)

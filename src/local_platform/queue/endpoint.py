@@ -80,8 +80,8 @@ class Endpoint:
 
 
 async def post_webhook(url: str, job: Job) -> None:
-    """Post the job's status body until somebody answers 200, three times at most."""
-    body, headers = bodies.render(job.report()), {"Content-Type": "application/json"}
+    """Tell of a job's end until somebody answers 200, three times at most."""
+    body, headers = bodies.render(job.for_webhook()), {"Content-Type": "application/json"}
     async with httpx.AsyncClient(timeout=10) as client:
         for attempt in range(WEBHOOK_ATTEMPTS):
             if attempt:

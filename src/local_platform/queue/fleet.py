@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import secrets
 import signal
 import sys
+import tomllib
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,10 +53,22 @@ class Fleet:
         """The processes by worker id."""
         self.ready: set[str] = set()
         """The workers that have asked for a job."""
+        self._keys: dict[str, bytes] = {}
+        self._key_of_the_sdk = _key_of_the_sdk()
 
     def start(self, count: int) -> None:
         """Start that many workers, and keep that many running."""
         self._keepers += [asyncio.create_task(self._keep_one()) for _ in range(count)]
+
+    def register(self, worker_id: str) -> str:
+        """Let a worker take jobs and post results, and return the key that it must send."""
+        return self._keys.setdefault(worker_id, secrets.token_urlsafe().encode()).decode()
+
+    def knows(self, worker_id: str, key: bytes) -> bool:
+        """Whether it is a worker that sends this key: nobody else may have jobs, nor end them."""
+        its_own = self._keys.get(worker_id)
+        keys = [its_own, self._key_of_the_sdk] if its_own else []
+        return any(wanted and secrets.compare_digest(key, wanted) for wanted in keys)
 
     def replace(self, worker_id: str) -> None:
         """End one worker, as it asked for; another is started in its place."""
@@ -85,6 +99,7 @@ class Fleet:
             self.running[worker_id] = process
             code = await process.wait()
             del self.running[worker_id]
+            del self._keys[worker_id]
             self.ready.discard(worker_id)
             log.warning("Worker %s ended with code %s.", worker_id, code)
             self._on_vanished(worker_id)
@@ -110,7 +125,7 @@ class Fleet:
         return {
             "RUNPOD_ENDPOINT_ID": self._endpoint_id,
             "RUNPOD_POD_ID": worker_id,
-            "RUNPOD_AI_API_KEY": "local",
+            "RUNPOD_AI_API_KEY": self.register(worker_id),
             # The SDK appends parameters with "&", so there must be a "?" already.
             "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID?gpu=local",
             "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=local",
@@ -120,3 +135,12 @@ class Fleet:
             # The SDK's own checks connect to 8.8.8.8, which an offline laptop can't.
             "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
         }
+
+
+def _key_of_the_sdk() -> bytes | None:
+    """Return what the SDK sends instead of its worker's key where `runpod config` has been run."""
+    try:
+        written = tomllib.loads((Path.home() / ".runpod" / "config.toml").read_text())
+        return str(written["default"]["api_key"]).encode() or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -39,8 +39,9 @@ KEPT_SYNC = 60.0
 class Job:
     """One job. Times are seconds of the monotonic clock."""
 
-    request: dict[str, Any]
-    """The client's body: `input`, `s3Config`, and what is the platform's own."""
+    request: dict[str, Any] = field(repr=False)
+    """The client's body: `input`, `s3Config`, and what is the platform's own. Nothing of it belongs
+    in a log."""
     sync: bool
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     status: Status = Status.IN_QUEUE
@@ -48,10 +49,10 @@ class Job:
     started: float | None = None
     finished: float | None = None
     worker_id: str | None = None
-    output: Any = None
-    error: str | None = None
+    output: Any = field(default=None, repr=False)
+    error: str | None = field(default=None, repr=False)
     lost_workers: int = 0
-    stream: list[Any] = field(default_factory=list)
+    stream: list[Any] = field(default_factory=list, repr=False)
     """Partial outputs that no client has fetched yet."""
 
     def __post_init__(self) -> None:
@@ -110,7 +111,19 @@ class Job:
             body["error"] = self.error
         return body
 
+    def for_webhook(self) -> dict[str, Any]:
+        """Return the body that the webhook gets: the status, the job's input and the webhook."""
+        asked = _without_buckets(self.request["input"])
+        return {**self.report(), "input": asked, "webhook": self.webhook}
+
     def forgotten(self, now: float) -> bool:
         """Whether the result is no longer kept."""
         kept = KEPT_SYNC if self.sync else KEPT_ASYNC
         return self.finished is not None and now - self.finished > kept
+
+
+def _without_buckets(value: Any) -> Any:
+    """Return a job's input without any `s3Config` that was put inside by mistake."""
+    if isinstance(value, dict):
+        return {k: _without_buckets(v) for k, v in value.items() if k != "s3Config"}
+    return [_without_buckets(each) for each in value] if isinstance(value, list) else value

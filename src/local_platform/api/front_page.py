@@ -1,0 +1,80 @@
+"""What a browser finds at the front door: which endpoints there are, and how to ask them."""
+
+import shlex
+from collections.abc import Iterable
+from html import escape
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse
+
+from local_platform.api.guards import FRONT
+
+TRY = '{"input": {"prompt": "a red square on a white background"}}'
+NOTHING_ELSE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+"""The page loads and runs nothing."""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Runpod's queue on this machine</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: auto; padding: 2rem }}
+pre {{ background: #f2f2f2; padding: 1rem; overflow-x: auto }}
+pre, code {{ font-family: ui-monospace, monospace; font-size: 14px; color: #111 }}
+code {{ background: #f2f2f2 }}
+</style>
+<h1>Runpod's queue on this machine</h1>
+<p>Clients of Runpod's public endpoints change the host and nothing else. {key}</p>
+{endpoints}
+<h2>Operations</h2>
+<p>Below an endpoint's URL: <code>POST /run</code>, <code>/runsync</code>,
+<code>/cancel/{{id}}</code>, <code>/retry/{{id}}</code>, <code>/purge-queue</code>;
+<code>GET /status/{{id}}</code>, <code>/status-sync/{{id}}</code>, <code>/stream/{{id}}</code>,
+<code>/health</code>.</p>
+<h2>Documentation</h2>
+<p>In this project's folder: <code>docs/platform.md</code> for what this server does and which
+clients it knows, <code>docs/api.md</code> for what a job's input may hold. Runpod's own pages:
+<a href="https://docs.runpod.io/serverless/endpoints/operations">operations of an endpoint</a>.</p>
+</html>
+"""
+KEY = "They must send the <code>LOCAL_API_KEY</code> that this server was started with."
+ENDPOINT = """<h2>{name}</h2>
+<p><code>{url}</code>{health}</p>
+<pre>{curl}</pre>
+"""
+
+
+def routes(endpoint_ids: Iterable[str], with_key: bool) -> APIRouter:
+    """Return the page's route.
+
+    Args:
+        endpoint_ids: served under `/v2/{id}`.
+        with_key: whether clients must send a key.
+    """
+    router = APIRouter()
+
+    @router.get(FRONT)
+    async def front_page(request: Request) -> HTMLResponse:
+        urls = {each: f"{request.base_url}v2/{quote(each)}" for each in endpoint_ids}
+        sections = (_section(name, url, with_key) for name, url in urls.items())
+        page = PAGE.format(key=KEY if with_key else "", endpoints="".join(sections))
+        return HTMLResponse(page, headers=NOTHING_ELSE)
+
+    return router
+
+
+def _section(name: str, url: str, with_key: bool) -> str:
+    # A browser sends no key when a link is followed.
+    health = "" if with_key else f', <a href="{escape(url)}/health">health</a>'
+    curl = escape(_curl(f"{url}/runsync", with_key))
+    return ENDPOINT.format(name=escape(name), url=escape(url), health=health, curl=curl)
+
+
+def _curl(url: str, with_key: bool) -> str:
+    key = '-H "Authorization: Bearer $LOCAL_API_KEY" \\\n  ' if with_key else ""
+    return (
+        f"curl -X POST {shlex.quote(url)} \\\n  {key}"
+        f"-H 'Content-Type: application/json' \\\n  -d {shlex.quote(TRY)}"
+    )

@@ -1,5 +1,6 @@
 """The platform's HTTP server on 127.0.0.1."""
 
+import asyncio
 import socket
 import sys
 import threading
@@ -12,6 +13,9 @@ import uvicorn
 from local_platform.api import app
 from local_platform.queue.endpoint import Endpoint
 
+LOOK = 0.2
+"""Seconds between two looks whether a worker has asked for a job."""
+
 
 class Server(uvicorn.Server):
     """Serves endpoints, and stops their workers while they can still post their results."""
@@ -23,6 +27,7 @@ class Server(uvicorn.Server):
         platform = app.build(endpoints, workers, api_key)
         super().__init__(uvicorn.Config(platform, "127.0.0.1", port, log_level="warning"))
         self._endpoints = endpoints
+        self._waiting: list[asyncio.Task[None]] = []
 
     @contextmanager
     def in_thread(self) -> Iterator[None]:
@@ -38,14 +43,26 @@ class Server(uvicorn.Server):
             thread.join()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say where."""
+        """Begin to listen, and say where; then say when each endpoint's first worker has loaded."""
         await super().startup(sockets)
         for endpoint in self._endpoints if self.started else ():
-            url = f"http://{self.config.host}:{self.config.port}/v2/{endpoint.id}"
-            print(f"Ready: POST {url}/runsync (Ctrl-C to end).", file=sys.stderr, flush=True)
+            self._waiting.append(asyncio.create_task(self._say_when_ready(endpoint)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the workers, then everything that is still open."""
+        for task in self._waiting:
+            task.cancel()
         for endpoint in self._endpoints:
             await endpoint.stop()
         await super().shutdown(sockets)
+
+    async def _say_when_ready(self, endpoint: Endpoint) -> None:
+        url = f"http://{self.config.host}:{self.config.port}/v2/{endpoint.id}"
+        _say(f"Listening: jobs for {url} wait until a worker has loaded (Ctrl-C to end).")
+        while not endpoint.fleet.ready:
+            await asyncio.sleep(LOOK)
+        _say(f"Ready: POST {url}/runsync")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -22,6 +22,38 @@ def test_without_cuda_the_worker_refuses_to_start():
         pipeline.load(Settings(model_path=str(DEMO)))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize(
+    "module",
+    [
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.195.03  Sat Sep 20 00:30:44 UTC 2025",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.195.03  Release Build  (x@y)",
+    ],
+)
+def test_an_old_driver_is_named_with_what_is_needed(tmp_path, monkeypatch, caplog, module):
+    said = tmp_path / "version"
+    said.write_text(f"{module}\nGCC version:  gcc version 12.3.0\n")
+    monkeypatch.setattr(pipeline, "DRIVER_VERSION", said)
+    with pytest.raises(CannotStart) as caught:
+        pipeline.load(Settings(model_path=str(DEMO)))
+    assert str(caught.value) == (
+        "The host's NVIDIA driver, 570.195.03, is too old for CUDA 13, which needs 580 or newer: "
+        "on Runpod set allowedCudaVersions to 13.0 and newer, elsewhere update the driver. "
+        "ALLOW_CPU=1 tries the worker on a CPU."
+    )
+    pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))
+    assert "570.195.03, is too old for CUDA 13" in caplog.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("said", ["Kernel Module  580.65.06  Wed", "Kernel Module", "", "\xff"])
+def test_a_driver_that_will_do_is_not_blamed(tmp_path, monkeypatch, said):
+    (tmp_path / "version").write_text(said, encoding="latin-1")
+    monkeypatch.setattr(pipeline, "DRIVER_VERSION", tmp_path / "version")
+    with pytest.raises(CannotStart, match="There is no CUDA device"):
+        pipeline.load(Settings(model_path=str(DEMO)))
+
+
 def test_the_demo_weights_serve_both_models_with_a_warning_for_schnell(caplog):
     pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))
     assert "belong together" not in caplog.text

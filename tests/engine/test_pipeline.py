@@ -6,6 +6,8 @@ import pytest
 import torch
 from cards import card
 from conftest import DEMO
+from diffusers import FluxPipeline
+from safetensors.torch import load_file, save_file
 
 from flux_worker.engine import acceleration, pipeline
 from flux_worker.engine.card import Card
@@ -74,8 +76,30 @@ def test_damaged_weights_are_named(tmp_path):
     folder = shutil.copytree(DEMO, tmp_path / "w")
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(CannotStart, match="can't be loaded as a FLUX pipeline"):
+    with pytest.raises(CannotStart, match=f"transformer/{weights.name} can't be read"):
         pipeline.load(Settings(model_path=str(folder), allow_cpu=True))
+
+
+@pytest.mark.parametrize("name", ["FluxImg2ImgPipeline", "FluxInpaintPipeline"])
+def test_weights_saved_from_a_kindred_pipeline_are_loaded_for_text_alone(tmp_path, name):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("FluxPipeline", name))
+    assert name in index.read_text()
+    assert type(pipeline.load(Settings(model_path=str(folder), allow_cpu=True))) is FluxPipeline
+
+
+def test_a_second_precision_beside_the_default_one_is_not_loaded(tmp_path, pipe):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    for file in folder.glob("*/*.safetensors"):
+        zeros = {name: torch.zeros_like(value) for name, value in load_file(file).items()}
+        save_file(zeros, file.with_suffix(".fp16.safetensors"))
+    loaded = pipeline.load(Settings(model_path=str(folder), allow_cpu=True))
+    for part in ("transformer", "text_encoder", "text_encoder_2", "vae"):
+        for one, other in zip(
+            getattr(loaded, part).parameters(), getattr(pipe, part).parameters(), strict=True
+        ):
+            assert torch.equal(one, other)
 
 
 def test_what_cant_be_made_to_run_is_not_blamed_on_the_weights(monkeypatch):

@@ -1,7 +1,8 @@
 """A stand-in for the Hugging Face Hub on loopback, as far as a snapshot's download goes.
 
-It serves folders as repositories, and refuses the files of gated ones to whoever has no accepted
-token, with the headers that https://huggingface.co answers with.
+It serves folders as repositories, by `owner/name` or `owner/name@revision`, and refuses the files
+of gated ones to whoever has no accepted token, with the headers that https://huggingface.co answers
+with.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import loopback
 
@@ -21,6 +22,8 @@ class Hub:
         self.repositories = repositories
         self.gated = gated
         """Repository to the token that opens it."""
+        self.refusal: tuple[int, dict[str, str]] | None = None
+        """A status and headers that everything is answered with."""
         self.served: list[str] = []
         self.url = ""
 
@@ -30,29 +33,51 @@ def hub(repositories: dict[str, Path], gated: dict[str, str] | None = None) -> I
     state = Hub(repositories, gated or {})
 
     def answer(request: loopback.Incoming) -> None:
-        path = urlsplit(request.path).path
+        if state.refusal:
+            return request.answer(state.refusal[0], headers=state.refusal[1])
+        path = unquote(urlsplit(request.path).path)
         api = path.startswith("/api/models/")
-        repository = "/".join(path.removeprefix("/api/models/").strip("/").split("/")[:2])
-        folder = state.repositories.get(repository)
-        if folder is None:
+        owner, name, *rest = path.removeprefix("/api/models/").strip("/").split("/")
+        repository = f"{owner}/{name}"
+        at = {
+            commit(each): folder
+            for each, folder in state.repositories.items()
+            if each.partition("@")[0].lower() == repository.lower()
+        }
+        if not at:
             return request.answer(401, headers={"X-Error-Code": "RepoNotFound"})
-        if api and "/tree/" in path:
-            return answer_json(request, [entry(folder, file) for file in files(folder)])
-        if api:
-            siblings = [{"rfilename": str(f.relative_to(folder))} for f in files(folder)]
-            content = {"id": repository, "sha": COMMIT, "siblings": siblings}
+        if api and rest[:1] != ["tree"]:
+            revision = "/".join(rest[1:])
+            wanted = COMMIT if revision in ("", "main") else commit(f"{repository}@{revision}")
+            if wanted not in at:
+                return request.answer(404, headers={"X-Error-Code": "RevisionNotFound"})
+            siblings = [{"rfilename": str(f.relative_to(at[wanted]))} for f in files(at[wanted])]
+            content = {"id": repository, "sha": wanted, "siblings": siblings}
             return answer_json(request, content)
+        if rest[1] not in at:
+            return request.answer(404, headers={"X-Error-Code": "RevisionNotFound"})
+        folder = at[rest[1]]
+        if api:
+            return answer_json(request, [entry(folder, file) for file in files(folder)])
         token = state.gated.get(repository)
         if token and request.headers.get("Authorization") != f"Bearer {token}":
             return request.answer(401, headers={"X-Error-Code": "GatedRepo"})
-        name = path.partition(f"/resolve/{COMMIT}/")[2]
-        data = (folder / name).read_bytes()
+        file = "/".join(rest[2:])
+        data = (folder / file).read_bytes()
         if request.command == "GET":
-            state.served.append(name)
-        return request.answer(200, data, {"X-Repo-Commit": COMMIT, "ETag": f'"{digest(data)}"'})
+            state.served.append(file)
+        return request.answer(200, data, {"X-Repo-Commit": rest[1], "ETag": f'"{digest(data)}"'})
 
     with loopback.serving(answer) as state.url:
         yield state
+
+
+def commit(repository: str) -> str:
+    """The commit that a repository is served at: its revision, if that is one."""
+    revision = repository.partition("@")[2]
+    if not revision:
+        return COMMIT
+    return revision if len(revision) == len(COMMIT) else digest(revision.encode())
 
 
 def answer_json(request: loopback.Incoming, content: object) -> None:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from cards import card
 from conftest import DEMO
+from diffusers import FluxPipeline
+from safetensors.torch import load_file, save_file
 
 from flux_worker.engine import acceleration, pipeline
 from flux_worker.engine.card import Card
@@ -19,6 +21,38 @@ pytestmark = pytest.mark.real
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_cuda_the_worker_refuses_to_start():
     with pytest.raises(CannotStart, match=r"no CUDA device.*ALLOW_CPU=1"):
+        pipeline.load(Settings(model_path=str(DEMO)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize(
+    "module",
+    [
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.195.03  Sat Sep 20 00:30:44 UTC 2025",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.195.03  Release Build  (x@y)",
+    ],
+)
+def test_an_old_driver_is_named_with_what_is_needed(tmp_path, monkeypatch, caplog, module):
+    said = tmp_path / "version"
+    said.write_text(f"{module}\nGCC version:  gcc version 12.3.0\n")
+    monkeypatch.setattr(pipeline, "DRIVER_VERSION", said)
+    with pytest.raises(CannotStart) as caught:
+        pipeline.load(Settings(model_path=str(DEMO)))
+    assert str(caught.value) == (
+        "The host's NVIDIA driver, 570.195.03, is too old for CUDA 13, which needs 580 or newer: "
+        "on Runpod set allowedCudaVersions to 13.0 and newer, elsewhere update the driver. "
+        "ALLOW_CPU=1 tries the worker on a CPU."
+    )
+    pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))
+    assert "570.195.03, is too old for CUDA 13" in caplog.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("said", ["Kernel Module  580.65.06  Wed", "Kernel Module", "", "\xff"])
+def test_a_driver_that_will_do_is_not_blamed(tmp_path, monkeypatch, said):
+    (tmp_path / "version").write_text(said, encoding="latin-1")
+    monkeypatch.setattr(pipeline, "DRIVER_VERSION", tmp_path / "version")
+    with pytest.raises(CannotStart, match="There is no CUDA device"):
         pipeline.load(Settings(model_path=str(DEMO)))
 
 
@@ -42,8 +76,30 @@ def test_damaged_weights_are_named(tmp_path):
     folder = shutil.copytree(DEMO, tmp_path / "w")
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(CannotStart, match="can't be loaded as a FLUX pipeline"):
+    with pytest.raises(CannotStart, match=f"transformer/{weights.name} can't be read"):
         pipeline.load(Settings(model_path=str(folder), allow_cpu=True))
+
+
+@pytest.mark.parametrize("name", ["FluxImg2ImgPipeline", "FluxInpaintPipeline"])
+def test_weights_saved_from_a_kindred_pipeline_are_loaded_for_text_alone(tmp_path, name):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("FluxPipeline", name))
+    assert name in index.read_text()
+    assert type(pipeline.load(Settings(model_path=str(folder), allow_cpu=True))) is FluxPipeline
+
+
+def test_a_second_precision_beside_the_default_one_is_not_loaded(tmp_path, pipe):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    for file in folder.glob("*/*.safetensors"):
+        zeros = {name: torch.zeros_like(value) for name, value in load_file(file).items()}
+        save_file(zeros, file.with_suffix(".fp16.safetensors"))
+    loaded = pipeline.load(Settings(model_path=str(folder), allow_cpu=True))
+    for part in ("transformer", "text_encoder", "text_encoder_2", "vae"):
+        for one, other in zip(
+            getattr(loaded, part).parameters(), getattr(pipe, part).parameters(), strict=True
+        ):
+            assert torch.equal(one, other)
 
 
 def test_what_cant_be_made_to_run_is_not_blamed_on_the_weights(monkeypatch):

@@ -9,7 +9,8 @@ from conftest import DEMO
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from flux_worker.weights.checkpoint import COMPONENTS, Checkpoint, pipeline_class
+from flux_worker.weights.checkpoint import DTYPES, Checkpoint
+from flux_worker.weights.layout import WEIGHTS, Unusable
 
 
 def stored(component):
@@ -46,7 +47,7 @@ def test_the_weights_are_counted_from_their_headers(pipe):
 
 
 def test_every_tensor_is_known_with_its_place():
-    for component in COMPONENTS:
+    for component in WEIGHTS:
         (file,) = (DEMO / component).glob("*.safetensors")
         stored = {tensor.name: tensor for tensor in Checkpoint.read(DEMO).tensors[component]}
         with safe_open(file, "pt") as opened:
@@ -60,30 +61,90 @@ def test_every_tensor_is_known_with_its_place():
 
 
 def test_shards_are_read_one_after_the_other(tmp_path):
-    (tmp_path / "vae").mkdir()
-    save_file({"b": torch.zeros(2)}, tmp_path / "vae/model-00002-of-00002.safetensors")
-    save_file({"a": torch.zeros(1)}, tmp_path / "vae/model-00001-of-00002.safetensors")
-    assert [tensor.name for tensor in Checkpoint.read(tmp_path).tensors["vae"]] == ["a", "b"]
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (whole,) = (folder / "vae").glob("*.safetensors")
+    whole.unlink()
+    shards = [whole.with_name(f"{whole.stem}-0000{n}-of-00002.safetensors") for n in (1, 2)]
+    save_file({"b": torch.zeros(2)}, shards[1])
+    save_file({"a": torch.zeros(1)}, shards[0])
+    index = {"weight_map": {"b": shards[1].name, "a": shards[0].name}}
+    whole.with_name(f"{whole.name}.index.json").write_text(json.dumps(index))
+    assert [tensor.name for tensor in Checkpoint.read(folder).tensors["vae"]] == ["a", "b"]
 
 
-def test_where_there_are_no_blocks_none_is_the_largest(tmp_path):
-    (tmp_path / "transformer").mkdir()
-    save_file({"proj_out.weight": torch.zeros(3, 2)}, tmp_path / "transformer/x.safetensors")
-    counted = Checkpoint.read(tmp_path).count()
-    assert (counted.largest_block, counted.transformer, counted.transformer_rest) == (0, 6, 6)
+def test_weights_in_a_second_precision_are_not_counted(tmp_path):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    for file in folder.glob("*/*.safetensors"):
+        shutil.copy(file, file.with_suffix(".fp16.safetensors"))
+    read = Checkpoint.read(folder)
+    assert read.count() == Checkpoint.read(DEMO).count()
 
 
-def test_the_class_is_the_indexs(tmp_path):
-    assert pipeline_class(DEMO) == "FluxPipeline"
-    assert pipeline_class(tmp_path) is None
-    for content in ("", "[]", "{}", json.dumps({"_class_name": ["x"]}), "\xff"):
-        (tmp_path / "model_index.json").write_bytes(content.encode("latin-1"))
-        assert pipeline_class(tmp_path) is None
+def test_every_type_that_is_read_is_one_of_torchs():
+    for dtype in DTYPES.values():
+        assert getattr(torch, dtype).is_floating_point
 
 
-def test_a_damaged_header_is_no_checkpoint(tmp_path):
+def entry(begin, end, shape=(2,), dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("header", "length", "data"),
+    [
+        ({}, 2**64 - 1, 0),
+        ({}, 2**62, 0),
+        ({}, 100_000_001, 0),
+        ({}, 3, 0),
+        (b"null", None, 0),
+        (b"[]", None, 0),
+        (b'{"a": null}', None, 0),
+        (b"[" * 100_000, None, 0),
+        (b'{"a":' * 100_000, None, 0),
+        (b"\xff\xfe", None, 0),
+        ({"a": {}}, None, 8),
+        ({"a": entry(-8, 0)}, None, 8),
+        ({"a": entry(0, 80, [20])}, None, 8),
+        ({"a": entry(0, 4)}, None, 4),
+        ({"a": entry(4, 12)}, None, 12),
+        ({"a": entry(0, 8), "b": entry(4, 12)}, None, 12),
+        ({"a": entry(0, 8)}, None, 4),
+        ({"a": entry(0, 8)}, None, 12),
+        ({"a": entry(0, 8, [2**63, 2**63])}, None, 8),
+        ({"a": entry(0, 8, [1.5])}, None, 8),
+        ({"a": entry(0, 8, dtype="X9")}, None, 8),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_header_that_is_no_header_or_lies_is_refused(tmp_path, header, length, data):
     folder = shutil.copytree(DEMO, tmp_path / "w")
     (file,) = (folder / "vae").glob("*.safetensors")
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"JSON|Expecting|Unterminated"):
+    written = header if isinstance(header, bytes) else json.dumps(header).encode()
+    begin = (len(written) if length is None else length).to_bytes(8, "little")
+    file.write_bytes(begin + written + bytes(data))
+    with pytest.raises(Unusable, match=f"^vae/{file.name} can't be read"):
         Checkpoint.read(folder)
+
+
+def test_what_is_no_safetensors_file_is_not_read_whole(tmp_path):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (file,) = (folder / "vae").glob("*.safetensors")
+    with file.open("wb") as opened:  # it has no blocks on the disk
+        opened.write(b"PK\x03\x04" * 4)
+        opened.truncate(2**40)
+    with pytest.raises(Unusable, match="can't be read"):
+        Checkpoint.read(folder)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, -1000])
+def test_a_file_that_ends_too_early_is_refused(tmp_path, size):
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (file,) = (folder / "vae").glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(Unusable, match=f"^vae/{file.name} can't be read"):
+        Checkpoint.read(folder)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(Unusable, match=r"^transformer/diffusion_\w+\.safetensors can't be"):
+        Checkpoint.read(tmp_path)

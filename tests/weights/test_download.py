@@ -9,7 +9,8 @@ import pytest
 from conftest import DEMO
 from hub_server import hub
 
-from flux_worker.weights import download, layout
+from flux_worker.weights import download
+from flux_worker.weights.layout import require_complete
 
 DEV = "black-forest-labs/FLUX.1-dev"
 
@@ -23,7 +24,7 @@ def test_a_download_takes_the_diffusers_files_alone_and_shows_progress(search, t
         found, log = search(server.url, MODEL_PATH="somebody/flux")
         served = set(server.served)
         again, _ = search(MODEL_PATH="somebody/flux")
-    assert layout.missing(Path(found)) is None
+    require_complete(Path(found))
     assert again == found
     assert "transformer/diffusion_pytorch_model.safetensors" in served
     assert not served & {"flux1-dev.safetensors", "transformer/model.bin", "custom.py"}
@@ -68,6 +69,63 @@ def test_files_are_not_counted_as_bytes(caplog, clock):
     assert lines(caplog, clock, [(0, 1), (9, 23)], total=23, unit="it") == []
 
 
+def test_weights_are_downloaded_in_their_default_precision_alone(search, tmp_path):
+    repository = shutil.copytree(DEMO, tmp_path / "repository")
+    folder = repository / "transformer"
+    whole = folder / "diffusion_pytorch_model.safetensors"
+    for variant in ("fp16", "bf16"):
+        shutil.copy(whole, whole.with_suffix(f".{variant}.safetensors"))
+        shard = f"diffusion_pytorch_model-00001-of-00001.{variant}.safetensors"
+        shutil.copy(whole, folder / shard)
+        index = json.dumps({"weight_map": {"a": shard}})
+        (folder / f"{whole.name}.index.{variant}.json").write_text(index)
+    shard = whole.rename(folder / "diffusion_pytorch_model-00001-of-00001.safetensors")
+    index = json.dumps({"weight_map": {"a": shard.name}})
+    (folder / f"{whole.name}.index.json").write_text(index)
+    with hub({"somebody/flux": repository}) as server:
+        found, _ = search(server.url, MODEL_PATH="somebody/flux")
+    require_complete(Path(found))
+    served = [name for name in server.served if name.startswith("transformer/")]
+    assert [name for name in served if name.endswith("safetensors")] == [
+        f"transformer/{shard.name}"
+    ]
+
+
+@pytest.mark.parametrize("revision", ["v1.0", "refs/pr/3", "f" * 40])
+def test_a_pinned_revision_is_downloaded_and_found_again(search, tmp_path, revision):
+    pinned = shutil.copytree(DEMO, tmp_path / "pinned")
+    (pinned / "scheduler/note.json").write_text("{}")
+    wanted = f"somebody/flux@{revision}"
+    with hub({"somebody/flux": DEMO, wanted: pinned}) as server:
+        newest, _ = search(server.url, MODEL_PATH="somebody/flux")
+        found, _ = search(server.url, MODEL_PATH=wanted)
+    assert (Path(found) / "scheduler/note.json").exists()
+    assert not (Path(newest) / "scheduler/note.json").exists()
+    assert search(MODEL_PATH=wanted)[0] == found
+
+
+@pytest.mark.parametrize("target", ["gone", "diffusion_pytorch_model.safetensors"])
+def test_an_evicted_file_is_downloaded_again(search, target):
+    with hub({DEV: DEMO}) as server:
+        found, _ = search(server.url)
+        lost = Path(found) / "vae/diffusion_pytorch_model.safetensors"
+        lost.unlink()
+        lost.symlink_to(target)
+        again, _ = search(server.url)
+    assert again == found
+    assert lost.stat().st_size > 0
+
+
+def test_weights_that_arrive_damaged_are_named_with_their_folder(search, tmp_path):
+    repository = shutil.copytree(DEMO, tmp_path / "repository")
+    file = repository / "vae/diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with hub({"somebody/flux": repository}) as server:
+        reason, _ = search(server.url, MODEL_PATH="somebody/flux")
+    assert f"downloaded to {tmp_path}/hf/hub/models--somebody--flux/snapshots/" in reason
+    assert "vae/diffusion_pytorch_model.safetensors can't be read" in reason
+
+
 def test_an_interrupted_download_is_gone_on_with(search, tmp_path):
     with hub({DEV: DEMO}) as server:
         found, _ = search(server.url)
@@ -80,39 +138,6 @@ def test_an_interrupted_download_is_gone_on_with(search, tmp_path):
     assert "transformer/diffusion_pytorch_model.safetensors" not in server.served
 
 
-def test_gated_weights_need_a_token_with_the_licence_accepted(search):
-    with hub({DEV: DEMO}, gated={DEV: "hf_good"}) as server:
-        without, _ = search(server.url)
-        refused, log = search(server.url, HF_TOKEN="hf_other")
-        found, _ = search(server.url, HF_TOKEN="hf_good")
-    assert f"is gated and needs HF_TOKEN: accept the licence on {server.url}/{DEV}" in without
-    assert "licence isn't accepted by the account of HF_TOKEN" in refused
-    assert "hf_other" not in refused + log
-    assert layout.missing(Path(found)) is None
-
-
-@pytest.mark.parametrize("token", ["tök\u00ebn", "a\nb"])
-def test_a_token_that_can_not_be_sent_is_not_repeated(search, token):
-    with hub({DEV: DEMO}, gated={DEV: "hf_good"}) as server:
-        reason, log = search(server.url, HF_TOKEN=token)
-    assert "the disk's free space and HF_TOKEN" in reason
-    assert token not in reason + log
-
-
-@pytest.mark.parametrize(
-    "path", ["nobody/nothing", "models/demmo", "/no/such/folder", "a b", "~nobody/x", "x" * 300]
-)
-def test_what_is_neither_folder_nor_repository_says_so(search, path):
-    with hub({}) as server:
-        reason, _ = search(server.url, MODEL_PATH=path)
-    assert reason.startswith(f"{path} is neither a folder here nor a repository")
-
-
-def test_without_network_the_sentence_says_what_to_set(search):
-    assert "can't be reached: set MODEL_PATH to a folder" in search()[0]
-    assert "can't be reached: set MODEL_PATH to a folder" in search(HF_HUB_OFFLINE="1")[0]
-
-
 def test_a_repository_of_another_kind_is_refused(search, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
@@ -120,6 +145,18 @@ def test_a_repository_of_another_kind_is_refused(search, tmp_path):
     with hub({"somebody/llm": other}) as server:
         reason, _ = search(server.url, MODEL_PATH="somebody/llm")
     assert "isn't a FLUX model in diffusers' format" in reason
+
+
+@pytest.mark.parametrize("values", [{"in_channels": 384}, {"quantization_config": {"bits": 4}}])
+def test_what_does_not_fit_is_refused_before_it_is_downloaded(search, tmp_path, values):
+    repository = shutil.copytree(DEMO, tmp_path / "repository")
+    file = repository / "transformer/config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+    with hub({"somebody/flux": repository}) as server:
+        reason, _ = search(server.url, MODEL_PATH="somebody/flux")
+    assert "somebody/flux" in reason
+    assert "Set MODEL_PATH to" in reason or "set MODEL_PATH to" in reason
+    assert not [name for name in server.served if name.endswith(".safetensors")]
 
 
 def test_another_pipelines_weights_are_refused_before_they_are_downloaded(search, tmp_path):
@@ -130,4 +167,4 @@ def test_another_pipelines_weights_are_refused_before_they_are_downloaded(search
     with hub({"somebody/kontext": repository}) as server:
         reason, _ = search(server.url, MODEL_PATH="somebody/kontext")
     assert "somebody/kontext holds weights for FluxKontextPipeline, and FLUX.1-dev needs" in reason
-    assert server.served == ["model_index.json"]
+    assert not [name for name in server.served if name.endswith(".safetensors")]

@@ -13,6 +13,7 @@ from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import loading
 from flux_worker.weights.checkpoint import Checkpoint
+from flux_worker.weights.layout import LARGE
 
 pytestmark = pytest.mark.real
 
@@ -49,6 +50,21 @@ def test_pieces_and_shards_are_put_together(tmp_path, monkeypatch):
         for name, tensor in pipe.transformer.state_dict().items():
             assert torch.equal(read["transformer"][name], tensor)
             assert read["transformer"][name].dtype == torch.float32
+
+
+def test_a_file_is_mapped_once_for_all_of_its_tensors(monkeypatch):
+    mapped = []
+    from_file = torch.from_file
+
+    def map_and_note(name, **given):
+        mapped.append(name)
+        return from_file(name, **given)
+
+    monkeypatch.setattr(torch, "from_file", map_and_note)
+    checkpoint = Checkpoint.read(DEMO)
+    loading.mapped(checkpoint, torch.bfloat16)
+    large = (checkpoint.tensors[name] for name in LARGE)
+    assert sorted(mapped) == sorted({str(tensor.file) for part in large for tensor in part})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ SIZE = 40 * 2**20
 def weights(tmp_path):
     """A folder with a file that the system has forgotten."""
     (tmp_path / "transformer").mkdir()
-    file = tmp_path / "transformer/model.safetensors"
+    file = tmp_path / "transformer/diffusion_pytorch_model.safetensors"
     with file.open("wb") as opened:
         opened.write(os.urandom(SIZE))
         opened.flush()
@@ -59,9 +59,24 @@ def test_no_more_is_read_than_half_of_what_the_container_may_use(weights, tmp_pa
     assert not cached(weights)
 
 
+def test_other_precisions_are_left_where_they_are(weights):
+    weights.rename(weights.with_suffix(".fp16.safetensors"))
+    with prefetch.reading(weights.parents[1], to_the_end=True):
+        pass
+    assert not cached(weights.with_suffix(".fp16.safetensors"))
+
+
+def test_a_damaged_index_is_for_others_to_speak_of(tmp_path):
+    (tmp_path / "transformer").mkdir()
+    index = "transformer/diffusion_pytorch_model.safetensors.index.json"
+    (tmp_path / index).write_text('{"weight_map": {"a": 1}}')
+    with prefetch.reading(tmp_path):
+        pass
+
+
 def test_nothing_is_read_that_is_not_there(tmp_path):
     (tmp_path / "transformer").mkdir()
-    (tmp_path / "transformer/gone.safetensors").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "transformer/diffusion_pytorch_model.safetensors").symlink_to(tmp_path / "nowhere")
     for folder in (None, tmp_path):
         with prefetch.reading(folder):
             pass

@@ -79,8 +79,13 @@ class ServedModel:
     """Schnell's generation is short beside encoding and upload, so overlapping them pays; a dev job
     would mostly wait beside the running one while another worker may be idle."""
     task: Task = "text-to-image"
-    pipeline_class: str = "FluxPipeline"
-    """What `model_index.json` calls weights that fit."""
+    pipeline_classes: tuple[str, ...] = (
+        "FluxPipeline",
+        "FluxImg2ImgPipeline",
+        "FluxInpaintPipeline",
+    )
+    """What `model_index.json` calls weights that fit: the served task's class first. The others
+    have the same components, and fine-tunes bear the name of the one that they were saved from."""
 
 
 DEV = ServedModel(

@@ -1,8 +1,10 @@
 """Loads FLUX onto the device, once, at cold start."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import diffusers.utils.logging
 import torch
@@ -21,13 +23,18 @@ from flux_worker.weights.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 
+DRIVER_VERSION = Path("/proc/driver/nvidia/version")
+"""What the driver says of itself."""
+LEAST_DRIVER = 580
+"""Of CUDA 13: https://docs.nvidia.com/cuda/cuda-toolkit-release-notes."""
+
 
 def load(settings: Settings) -> FluxPipeline:
     """Load the served model's pipeline, to run as planned for the card.
 
     Raises:
-        CannotStart: no CUDA device and `ALLOW_CPU` not set, weights that can't be had or read, or
-            settings that the card can't follow.
+        CannotStart: no CUDA device or too old a driver, and `ALLOW_CPU` not set; weights that can't
+            be had or read, or settings that the card can't follow.
     """
     device = _device(settings)
     folder = lookup.find(settings)
@@ -79,12 +86,28 @@ def _in_words(failure: str) -> Iterator[None]:
 def _device(settings: Settings) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
+    installed = _driver()
+    if installed and int(installed.split(".")[0]) < LEAST_DRIVER:
+        reason = (
+            f"The host's NVIDIA driver, {installed}, is too old for CUDA 13, which needs "
+            f"{LEAST_DRIVER} or newer: on Runpod set allowedCudaVersions to 13.0 and newer, "
+            "elsewhere update the driver."
+        )
+    else:
+        reason = "There is no CUDA device. Start the worker on a GPU."
     if settings.allow_cpu:
-        log.warning("There is no CUDA device, so images are generated on the CPU (ALLOW_CPU).")
+        log.warning("%s Images are generated on the CPU (ALLOW_CPU).", reason)
         return torch.device("cpu")
-    raise CannotStart(
-        "There is no CUDA device. Start the worker on a GPU, or set ALLOW_CPU=1 to try it on a CPU."
-    )
+    raise CannotStart(f"{reason} ALLOW_CPU=1 tries the worker on a CPU.")
+
+
+def _driver() -> str | None:
+    """Return the version of the NVIDIA driver, such as 580.65.06, or None without one."""
+    try:
+        found = re.search(r"Kernel Module.*? (\d+\.[\d.]+)", DRIVER_VERSION.read_text())
+    except (OSError, ValueError):
+        return None
+    return found[1] if found else None
 
 
 def _warn_of_another_model(pipe: FluxPipeline, settings: Settings) -> None:

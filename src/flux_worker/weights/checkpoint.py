@@ -1,6 +1,8 @@
-"""What a checkpoint holds, read once from its index and from the headers of its files.
+"""What a checkpoint holds, read from the headers of its files.
 
 Eight bytes of length, then names, types and places in JSON: https://huggingface.co/docs/safetensors.
+Whether a header is true to its file is for the safetensors library to say: it holds names, types,
+shapes and offsets against each other and against the file's length, and headers to 100 MB.
 """
 
 import json
@@ -11,12 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-COMPONENTS = ("transformer", "text_encoder", "text_encoder_2", "vae")
-"""The parts of FLUX that have weights."""
-LARGE = ("transformer", "text_encoder_2")
-"""Nearly all of its bytes, in the order in which they are loaded."""
-INDEX = "model_index.json"
+from safetensors import SafetensorError, safe_open
 
+from flux_worker.weights.layout import WEIGHTS, Unusable, weight_files
+
+DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+}
+"""The types that can be loaded: safetensors' names, and torch's."""
 LINEAR_IN_BLOCK = re.compile(r"((?:single_)?transformer_blocks\.\d+)\.(.+)\.weight")
 MODULATION = re.compile(r"norm\w*\.linear$")
 
@@ -75,17 +83,15 @@ class Checkpoint:
         """Read the headers of all files.
 
         Raises:
-            OSError, ValueError, KeyError, TypeError: a file is damaged.
+            Unusable: a file is missing or damaged.
         """
         return cls(
             folder,
             {
                 component: tuple(
-                    tensor
-                    for file in sorted((folder / component).glob("*.safetensors"))
-                    for tensor in _header(file)
+                    tensor for file in weight_files(folder, component) for tensor in _header(file)
                 )
-                for component in COMPONENTS
+                for component in WEIGHTS
             },
         )
 
@@ -115,19 +121,15 @@ class Checkpoint:
         return sum(tensor.count for tensor in self.tensors[component])
 
 
-def pipeline_class(folder: Path) -> str | None:
-    """Return the class that a folder's `model_index.json` names, or None where it names none."""
-    try:
-        name = json.loads((folder / INDEX).read_text())["_class_name"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return name if isinstance(name, str) else None
-
-
 def _header(file: Path) -> Iterator[StoredTensor]:
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        header = json.loads(opened.read(length))
+    try:
+        with safe_open(file, "np"):  # reads and checks the header, and nothing else
+            pass
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(length))
+    except (OSError, SafetensorError) as error:
+        raise Unusable(f"{file.parent.name}/{file.name} can't be read ({error})") from None
     header.pop("__metadata__", None)
     for name, entry in header.items():
         begin, end = (8 + length + offset for offset in entry["data_offsets"])

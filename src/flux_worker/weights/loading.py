@@ -18,17 +18,9 @@ from torch import Tensor
 from transformers import AutoConfig, T5EncoderModel
 
 from flux_worker.weights import prefetch
-from flux_worker.weights.checkpoint import LARGE, Checkpoint, StoredTensor
+from flux_worker.weights.checkpoint import DTYPES, Checkpoint, StoredTensor
+from flux_worker.weights.layout import LARGE
 from flux_worker.weights.prefetch import PIECE
-
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-}
-
 
 Weights = dict[str, dict[str, Tensor]]
 """Tensors by component and name."""
@@ -61,10 +53,9 @@ def way_to(
     device: torch.device, dtype: torch.dtype, checkpoint: Checkpoint
 ) -> Callable[[], Weights]:
     """Choose how the large components get there: copied by `copied`, or mapped by `mapped`."""
-    stored = {DTYPES[each.dtype] for name in LARGE for each in checkpoint.tensors[name]}
+    stored = {_dtype(tensor) for name in LARGE for tensor in checkpoint.tensors[name]}
     # What has to be converted first would have to fit into the device twice.
-    as_it_is = {each for each in stored if each.is_floating_point} == {dtype}
-    if device.type != "cpu" and as_it_is:
+    if device.type != "cpu" and stored == {dtype}:
         return partial(copied, checkpoint, device)
     return partial(mapped, checkpoint, dtype)
 
@@ -72,13 +63,11 @@ def way_to(
 def mapped(checkpoint: Checkpoint, dtype: torch.dtype) -> Weights:
     """Map the large components' files into memory, and have them read ahead."""
     with prefetch.reading(checkpoint.folder, to_the_end=True):
-        stored = [tensor for name in LARGE for tensor in checkpoint.tensors[name]]
-        files = {tensor.file: _map(tensor.file) for tensor in stored}
+        files = {tensor.file for name in LARGE for tensor in checkpoint.tensors[name]}
+        maps = {file: _map(file) for file in files}
         return {
             name: {
-                tensor.name: _converted(
-                    _shaped(files[tensor.file][tensor.begin : tensor.end], tensor), dtype
-                )
+                tensor.name: _shaped(maps[tensor.file][tensor.begin : tensor.end], tensor).to(dtype)
                 for tensor in checkpoint.tensors[name]
             }
             for name in LARGE
@@ -146,14 +135,15 @@ def _map(path: Path) -> Tensor:
 
 
 def _shaped(data: Tensor, stored: StoredTensor) -> Tensor:
-    dtype = DTYPES[stored.dtype]
+    dtype = _dtype(stored)
     if data.storage_offset() % dtype.itemsize:
         data = data.clone()
     return data.view(dtype).view(stored.shape)
 
 
-def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+def _dtype(stored: StoredTensor) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, DTYPES[stored.dtype])
+    return dtype
 
 
 def _fill(into: Tensor, file: int, begin: int) -> None:

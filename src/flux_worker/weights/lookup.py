@@ -2,7 +2,7 @@
 
 In this order: `MODEL_PATH` when it is a folder; weights baked into the image; Runpod's cached
 models (https://docs.runpod.io/serverless/endpoints/model-caching); the Hugging Face cache; a
-download. A folder that lacks files is passed over.
+download. A folder with missing or damaged files is passed over.
 """
 
 import logging
@@ -13,8 +13,9 @@ from huggingface_hub import constants
 
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
+from flux_worker.weights import fit
 from flux_worker.weights.download import download
-from flux_worker.weights.layout import missing, require_class
+from flux_worker.weights.layout import Unusable, split
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +33,15 @@ def find(settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_
     """
     wanted = settings.model_path or settings.model.repository
     for place, found in _at_hand(settings, baked, cached):
-        require_class(found, wanted, settings.model)
-        lacking = missing(found)
-        if not lacking:
-            log.info("Weights of %s found in %s.", wanted, place)
+        try:
+            fit.require(found, wanted, settings.model)
+        except Unusable as fault:
+            if place == "MODEL_PATH":
+                raise CannotStart(f"MODEL_PATH {wanted} can't be loaded: {fault}.") from None
+            log.warning("%s in %s is passed over: %s.", found, place, fault)
+        else:
+            log.info("Weights of %s found in %s: %s.", wanted, place, found)
             return found
-        if place == "MODEL_PATH":
-            raise CannotStart(f"MODEL_PATH {wanted} is incomplete: {lacking} is missing there.")
-        log.warning("The weights of %s in %s lack %s: passed over.", wanted, place, lacking)
     return download(wanted, settings)
 
 
@@ -51,28 +53,55 @@ def nearest(settings: Settings) -> Path | None:
 def _at_hand(
     settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_CACHE
 ) -> Iterator[tuple[str, Path]]:
-    if settings.model_path and (folder := _folder(settings.model_path)):
-        yield "MODEL_PATH", folder
+    wanted = settings.model_path or settings.model.repository
+    if settings.model_path and (given := _existing(Path(wanted))):
+        yield "MODEL_PATH", given
         return
-    repository = settings.model_path or settings.model.repository
-    if in_image := _folder(str(baked / repository)):
+    if in_image := _existing(baked / wanted):
         yield "the image", in_image
     for place, cache in (
         ("Runpod's model cache", cached),
         ("the Hugging Face cache", Path(constants.HF_HUB_CACHE)),
     ):
-        hub_folder = cache / f"models--{repository.replace('/', '--')}"
-        try:
-            revision = (hub_folder / "refs" / "main").read_text().strip()
-        except (OSError, ValueError):
-            continue
-        if snapshot := _folder(str(hub_folder / "snapshots" / revision)):
-            yield place, snapshot
+        for snapshot in _snapshots(cache, *split(wanted)):
+            if found := _existing(snapshot):
+                yield place, found
 
 
-def _folder(path: str) -> Path | None:
+def _snapshots(cache: Path, repository: str, revision: str | None) -> Iterator[Path]:
+    """Name a repository's snapshots in a cache in the Hub's layout, the best first."""
+    name = f"models--{repository.replace('/', '--')}"
+    # The Hub takes a name in any case, and caches keep it as it was asked for: Runpod's in lower.
+    like = [each for each in _listed(cache) if each.name.lower() == name.lower()]
+    for folder in sorted(like, key=lambda each: each.name != name):
+        snapshots = folder / "snapshots"
+        if commit := _content(folder / "refs" / (revision or "main")):
+            yield snapshots / commit
+        elif revision:  # it may be a commit itself
+            yield snapshots / revision.lower()
+        else:  # what was fetched at a revision leaves no `main`
+            yield from _listed(snapshots)
+
+
+def _content(file: Path) -> str:
     try:
-        folder = Path(path).expanduser()
-        return folder.resolve() if folder.is_dir() else None
-    except (OSError, RuntimeError):  # a name too long for a path, a user who doesn't exist
+        return file.read_text().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _listed(folder: Path) -> list[Path]:
+    """List a folder, the newest first, or nothing where that can't be done."""
+    try:
+        return sorted(folder.iterdir(), key=lambda each: each.lstat().st_mtime, reverse=True)
+    except OSError:
+        return []
+
+
+def _existing(path: Path) -> Path | None:
+    try:
+        return path.expanduser().resolve(strict=True)
+    except PermissionError:
+        return path.expanduser()  # it is for whoever reads it to say so
+    except (OSError, RuntimeError, ValueError):  # what can't be a path, a user who doesn't exist
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event
 
-from flux_worker.weights.checkpoint import LARGE
+from flux_worker.weights.layout import LARGE, Unusable, weight_files
 
 CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -48,11 +48,18 @@ def reading(folder: Path | None, to_the_end: bool = False) -> Iterator[None]:
 def _pieces(folder: Path) -> Iterator[tuple[Path, int]]:
     room = _memory() // 2
     for component in LARGE:
-        for file in sorted((folder / component).glob("*.safetensors")):
-            size = file.stat().st_size if file.exists() else 0
+        for file, size in _sizes(folder, component):
             for begin in range(0, min(size, room), PIECE):
                 yield file, begin
             room -= min(size, room)
+
+
+def _sizes(folder: Path, component: str) -> Iterator[tuple[Path, int]]:
+    try:
+        for file in weight_files(folder, component):
+            yield file, file.stat().st_size
+    except (Unusable, OSError):  # whoever loads them says what is wrong
+        return
 
 
 def _memory() -> int:

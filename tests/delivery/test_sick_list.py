@@ -1,7 +1,11 @@
+from pydantic import SecretStr
+
 from flux_worker.delivery.address import locate
+from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.sick_list import SickList
 
-HERE, THERE = (locate(f"https://{host}.example.com", "photos") for host in ("here", "there"))
+ADDRESS = locate("https://s3.example.com", "photos")
+HERE, THERE = (Bucket(ADDRESS, SecretStr(key), SecretStr("secret")) for key in ("mine", "theirs"))
 
 
 def test_a_bucket_rests_five_times_as_long_as_it_kept_waiting():

@@ -18,7 +18,7 @@ TEXTS = {
         re.compile(r"[A-Za-z0-9_-]{1,64}"),
         "must be the region's code alone, such as eu-west-1",
     ),
-    "key": (re.compile(r"[!-~]+"), "must be the key alone, without blanks"),
+    "key": (re.compile(r"[!-~]{1,8192}"), "must be the key alone, without blanks"),
 }
 """What a setting or a job may say of a bucket, and the sentence's end where it says otherwise."""
 TEMPORARY = "ASIA"

@@ -73,7 +73,7 @@ class Storage:
         bucket = job_bucket or self._bucket
         if bucket is None:
             return image.data_url
-        if bucket.address in self._sick:
+        if bucket in self._sick:
             log.warning("The bucket failed lately, so the image is answered as a data: URL.")
             return image.data_url
         begin = time.monotonic()
@@ -82,7 +82,7 @@ class Storage:
                 return await self._upload(bucket, image, is_callers=job_bucket is not None)
         except Exception as error:
             if not isinstance(error, s3.Refused) or error.status in s3.PASSING:
-                self._sick.add(bucket.address, time.monotonic() - begin)
+                self._sick.add(bucket, time.monotonic() - begin)
             fields = {"failure": causes.kind(error)}
             if job_bucket is None:
                 fields["advice"] = causes.advice(error, bucket)

@@ -3,8 +3,10 @@
 It uses this project's parts, so that nothing but the way the handler is built differs.
 """
 
+import asyncio
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
@@ -36,7 +38,8 @@ def main() -> None:
         seconds: dict[str, float] = {}
         generation = generator.generate(request, Inputs(), Event(), seconds=seconds)
         image = images.encode(generation.pixels, request.image_format, request.model_dump())
-        url = storage.publish(image)
+        with ThreadPoolExecutor(1) as thread:  # this one runs the SDK's event loop
+            url = thread.submit(asyncio.run, storage.publish(image)).result()
         cost = pricing.cost(request.width, request.height, settings.price)
         seconds["total"] = time.perf_counter() - begin
         log = logging.getLogger("flux_worker")

@@ -104,7 +104,7 @@ def handler(*arguments, cwd=ROOT, **settings):
 
 def test_a_local_run_of_the_test_input(tmp_path):
     (tmp_path / "test_input.json").write_text(json.dumps({"input": SMALL}))
-    done = handler(cwd=tmp_path)
+    done = handler(cwd=tmp_path, AWS_PROFILE="nope")
     assert done.returncode == 0, done.stderr
     assert "completed successfully" in done.stdout
     assert "No bucket is configured" in done.stderr
@@ -124,12 +124,12 @@ def test_a_local_run_of_a_bad_request_fails():
         ({"BUCKET_ENDPOINT_URL": "https://x.s3.eu-west-1.amazonaws.com"}, "half configured: set"),
         (
             {
-                "BUCKET_ENDPOINT_URL": "http://under_score:9000",
+                "BUCKET_ENDPOINT_URL": "https://s3.eu-west-1.amazonaws.com",
                 "BUCKET_ACCESS_KEY_ID": "i",
                 "BUCKET_SECRET_ACCESS_KEY": "k",
-                "BUCKET_NAME": "b",
+                "BUCKET_NAME": "s3://photos",
             },
-            "The bucket's client can't be made (ValueError)",
+            "BUCKET_NAME must be the bucket's name alone",
         ),
         ({"FLUX_MODEL": "pro"}, "Correct these environment variables: FLUX_MODEL"),
         ({"MODEL_PATH": "/nowhere"}, "/nowhere is neither a folder here"),

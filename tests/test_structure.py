@@ -8,7 +8,7 @@ from conftest import ROOT
 
 PACKAGES = {
     "flux_worker": [
-        {"errors", "logs"},
+        {"errors", "logs", "guard"},
         {"contract"},
         {"settings"},
         {"delivery", "weights"},

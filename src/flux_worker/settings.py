@@ -77,11 +77,15 @@ class Settings(BaseSettings):
     bucket_endpoint_url: str | None = None
     bucket_access_key_id: SecretStr | None = None
     bucket_secret_access_key: SecretStr | None = None
+    bucket_session_token: SecretStr | None = None
     bucket_name: str | None = None
     bucket_region: str | None = None
+    bucket_addressing: Literal["auto", "path", "virtual"] = "auto"
     bucket_prefix: str = ""
     bucket_public_url: str | None = None
+    bucket_presign_url: str | None = None
     url_ttl_seconds: Annotated[int, Plain] = Field(default=SEVEN_DAYS, ge=1, le=SEVEN_DAYS)
+    allow_private_addresses: bool = False
 
     @field_validator("*", mode="before")
     @classmethod

@@ -2,152 +2,8 @@ import pytest
 from pydantic import SecretStr
 
 from flux_worker.delivery import bucket
-from flux_worker.errors import CannotStart, InvalidRequest
+from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
-
-R2 = "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
-
-
-@pytest.mark.parametrize(
-    ("url", "name", "endpoint", "found", "region", "addressing"),
-    [
-        (
-            "https://photos.s3.eu-west-1.amazonaws.com",
-            None,
-            "https://s3.eu-west-1.amazonaws.com",
-            "photos",
-            "eu-west-1",
-            "virtual",
-        ),
-        (
-            "https://photos.s3.eu-west-1.amazonaws.com/",
-            "photos",
-            "https://s3.eu-west-1.amazonaws.com",
-            "photos",
-            "eu-west-1",
-            "virtual",
-        ),
-        (
-            "https://s3.eu-west-1.amazonaws.com",
-            "photos",
-            "https://s3.eu-west-1.amazonaws.com",
-            "photos",
-            "eu-west-1",
-            "virtual",
-        ),
-        (
-            "https://a.b.s3.eu-west-1.amazonaws.com",
-            None,
-            "https://s3.eu-west-1.amazonaws.com",
-            "a.b",
-            "eu-west-1",
-            "path",
-        ),
-        (
-            "https://s3.amazonaws.com",
-            "photos",
-            "https://s3.amazonaws.com",
-            "photos",
-            "us-east-1",
-            "virtual",
-        ),
-        (f"https://{R2}", "photos", f"https://{R2}", "photos", "auto", "path"),
-        (f"https://{R2}/photos", None, f"https://{R2}", "photos", "auto", "path"),
-        (f"https://photos.{R2}", None, f"https://{R2}", "photos", "auto", "virtual"),
-        (
-            "https://storage.googleapis.com",
-            "photos",
-            "https://storage.googleapis.com",
-            "photos",
-            "auto",
-            "path",
-        ),
-        (
-            "https://photos.nyc3.digitaloceanspaces.com",
-            None,
-            "https://nyc3.digitaloceanspaces.com",
-            "photos",
-            "nyc3",
-            "virtual",
-        ),
-        (
-            "https://s3.us-west-004.backblazeb2.com",
-            "photos",
-            "https://s3.us-west-004.backblazeb2.com",
-            "photos",
-            "us-west-004",
-            "path",
-        ),
-        (
-            "https://s3api-eu-ro-1.runpod.io",
-            "volume",
-            "https://s3api-eu-ro-1.runpod.io",
-            "volume",
-            "eu-ro-1",
-            "path",
-        ),
-        ("http://127.0.0.1:8333", "flux", "http://127.0.0.1:8333", "flux", "us-east-1", "path"),
-        ("http://127.0.0.1:8333/flux", None, "http://127.0.0.1:8333", "flux", "us-east-1", "path"),
-        (
-            "https://flux.minio.example.com:9000",
-            "flux",
-            "https://minio.example.com:9000",
-            "flux",
-            "us-east-1",
-            "virtual",
-        ),
-        (
-            "https://minio.example.com",
-            "flux",
-            "https://minio.example.com",
-            "flux",
-            "us-east-1",
-            "path",
-        ),
-        (
-            "http://a.b.s3.eu-west-1.amazonaws.com",
-            None,
-            "http://s3.eu-west-1.amazonaws.com",
-            "a.b",
-            "eu-west-1",
-            "virtual",
-        ),
-        (
-            "https://minio.example.com",
-            None,
-            "https://minio.example.com",
-            "",
-            "us-east-1",
-            "path",
-        ),
-    ],
-)
-def test_shapes_of_endpoint_urls(url, name, endpoint, found, region, addressing):
-    assert bucket.locate(url, name) == bucket.Address(endpoint, found, region, addressing)
-
-
-@pytest.mark.parametrize(
-    ("url", "name", "endpoint", "region"),
-    [
-        ("http://[::1]:8333", "b", "http://[::1]:8333", "us-east-1"),
-        ("http://192.168.1.5:9000", "192", "http://192.168.1.5:9000", "us-east-1"),
-        ("https://s3.eu-west-1.amazonaws.com", "s3", None, "eu-west-1"),
-        ("https://s3-accelerate.amazonaws.com", "b", None, "us-east-1"),
-        ("https://s3-fips.us-gov-west-1.amazonaws.com", "b", None, "us-gov-west-1"),
-        ("https://s3.dualstack.eu-west-1.amazonaws.com", "b", None, "eu-west-1"),
-        ("https://s3.oss-cn-hangzhou.aliyuncs.com", "b", None, "cn-hangzhou"),
-        (
-            "https://ns1.compat.objectstorage.eu-frankfurt-1.oraclecloud.com",
-            "b",
-            None,
-            "eu-frankfurt-1",
-        ),
-        ("https://ref.supabase.co/storage/v1/s3", "b", None, "us-east-1"),
-    ],
-)
-def test_hosts_and_regions_of_providers(url, name, endpoint, region):
-    found = bucket.locate(url, name)
-    assert (found.endpoint_url, found.name, found.region) == (endpoint or url, name, region)
 
 
 def settings(**given):
@@ -267,66 +123,56 @@ def test_secrets_are_never_printed():
         assert not any(word in shown for word in ("KEYID", "SECRET", "TOKEN"))
 
 
-CONFIG = {
-    "accessId": "id",
-    "accessSecret": "hush",
-    "bucketName": "b",
-    "endpointUrl": "https://s3.eu-west-1.amazonaws.com",
-}
-
-
-def test_a_jobs_bucket():
-    found = bucket.from_job(CONFIG)
-    assert (found.address.name, found.address.region) == ("b", "eu-west-1")
-    assert found.secret_access_key == SecretStr("hush")
-
-
-def test_a_jobs_values_may_be_short_and_have_blanks_around_them():
-    found = bucket.from_job(
-        {
-            "accessId": "i",
-            "accessSecret": "k",
-            "bucketName": " b ",
-            "endpointUrl": " https://s3.eu-west-1.amazonaws.com\n",
-            "region": "ignored",
-        }
-    )
-    assert (found.access_key_id, found.secret_access_key) == (SecretStr("i"), SecretStr("k"))
-    assert found.address.name == "b"
-    assert found.address.endpoint_url == "https://s3.eu-west-1.amazonaws.com"
-
-
-def test_a_jobs_bucket_may_be_in_the_host():
-    url = "https://photos.s3.eu-west-1.amazonaws.com"
-    found = bucket.from_job({**CONFIG, "bucketName": "", "endpointUrl": url})
-    assert found.address.name == "photos"
-
-
-@pytest.mark.parametrize("nothing", [None, {}])
-def test_a_job_may_bring_no_bucket(nothing):
-    assert bucket.from_job(nothing) is None
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("name", "photos/flux", "BUCKET_NAME must be the bucket's name alone, such as photos"),
+        ("name", "s3://photos", "BUCKET_NAME must be the bucket's name alone"),
+        ("region", "EU (Ireland) eu-west-1", "BUCKET_REGION must be the region's code alone"),
+        ("access_key_id", "id secret", "BUCKET_ACCESS_KEY_ID must be the key alone"),
+        ("secret_access_key", "hush\nhush", "BUCKET_SECRET_ACCESS_KEY must be the key alone"),
+        ("session_token", "hush hush", "BUCKET_SESSION_TOKEN must be the key alone"),
+        ("prefix", "a/../b", "BUCKET_PREFIX must be folders"),
+        ("prefix", "a//b", "BUCKET_PREFIX must be folders"),
+        ("presign_url", "minio:9000", "BUCKET_PRESIGN_URL must be a URL"),
+    ],
+)
+def test_the_setting_that_is_wrong_is_blamed_and_no_other(setting, value, says):
+    with pytest.raises(CannotStart) as refusal:
+        bucket.from_settings(settings(**{f"bucket_{setting}": value}))
+    assert str(refusal.value).startswith(says)
+    assert "BUCKET_ENDPOINT_URL" not in str(refusal.value)
+    assert "hush" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
-    ("config", "named"),
-    [
-        (
-            {k: v for k, v in CONFIG.items() if k != "accessId"},
-            "s3Config must give accessId as text",
-        ),
-        ({**CONFIG, "accessSecret": 5, "accessId": ""}, "must give accessId, accessSecret as text"),
-        ({**CONFIG, "endpointUrl": " "}, "s3Config must give endpointUrl as text"),
-        ({**CONFIG, "endpointUrl": "hush://x"}, "s3Config.endpointUrl must be a URL"),
-        (
-            {**CONFIG, "endpointUrl": "https://minio", "bucketName": None},
-            "must give bucketName as text",
-        ),
-        ("hush", "must be an object"),
-        ([], "must be an object"),
-    ],
+    ("given", "prefix"),
+    [("", ""), ("/", ""), ("images", "images/"), ("images/", "images/"), ("/a b/c/", "a b/c/")],
 )
-def test_a_malformed_bucket_of_a_job_is_refused_without_repeating_it(config, named):
-    with pytest.raises(InvalidRequest, match="Invalid parameter: s3Config") as refusal:
-        bucket.from_job(config)
-    assert named in str(refusal.value)
-    assert "hush" not in str(refusal.value)
+def test_a_prefix_ends_with_one_slash_and_begins_with_none(given, prefix):
+    found = bucket.from_settings(settings(bucket_prefix=given))
+    assert found.prefix == prefix
+    assert found.new_key("png").startswith(f"{prefix}20")
+
+
+def test_a_temporary_key_needs_its_token():
+    with pytest.raises(CannotStart, match="temporary one: set BUCKET_SESSION_TOKEN"):
+        bucket.from_settings(settings(bucket_access_key_id="ASIAEXAMPLE"))
+    found = bucket.from_settings(
+        settings(bucket_access_key_id="ASIAEXAMPLE", bucket_session_token="token")
+    )
+    assert found.session_token.get_secret_value() == "token"
+
+
+def test_urls_begin_with_one_thing_or_another():
+    with pytest.raises(CannotStart, match="only one of BUCKET_PUBLIC_URL and BUCKET_PRESIGN_URL"):
+        bucket.from_settings(
+            settings(bucket_public_url="https://cdn.example", bucket_presign_url="https://s3.here")
+        )
+
+
+def test_a_given_region_is_in_awss_host_too():
+    found = bucket.from_settings(
+        settings(bucket_endpoint_url="https://s3.amazonaws.com", bucket_region="eu-west-1")
+    )
+    assert found.address.url("k") == "https://b.s3.eu-west-1.amazonaws.com/k"

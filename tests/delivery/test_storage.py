@@ -1,20 +1,27 @@
+import asyncio
 import base64
+import hashlib
 import json
 import logging
 import re
+import threading
 import time
+from contextlib import contextmanager, suppress
+from threading import Event
 from types import SimpleNamespace
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, unquote, urlsplit
-from urllib.request import urlopen
+from urllib.request import build_opener, urlopen
 
+import aws
 import loopback
 import numpy as np
 import pytest
 from conftest import SMALL, run
 
-from flux_worker.delivery import bucket, storage
+from flux_worker.delivery import job_bucket, s3
 from flux_worker.delivery.images import encode
+from flux_worker.delivery.sick_list import SickList
 from flux_worker.delivery.storage import Storage
 from flux_worker.settings import Settings
 from local_platform.processes.ports import free_ports
@@ -24,7 +31,8 @@ IMAGE = encode(np.zeros((8, 8, 3), np.uint8), "png")
 
 
 def publish(settings, job_bucket=None, **changes):
-    return Storage(Settings(**{**settings, **changes})).publish(IMAGE, job_bucket)
+    given = {"allow_private_addresses": True, **settings, **changes}
+    return asyncio.run(Storage(Settings(**given)).publish(IMAGE, job_bucket))
 
 
 def path_of(url):
@@ -50,9 +58,9 @@ def wire():
     seen, statuses = [], []
 
     def take(request):
-        request.body()
+        etag = hashlib.md5(request.body()).hexdigest()
         seen.append(request)
-        request.answer(statuses.pop(0) if statuses else 200)
+        request.answer(statuses.pop(0) if statuses else 200, headers={"ETag": f'"{etag}"'})
 
     with loopback.serving(take) as url:
         yield SimpleNamespace(url=url, seen=seen, statuses=statuses)
@@ -162,11 +170,6 @@ def test_an_upload_is_tried_four_times(wire, failures, kept):
     assert len(wire.seen) == 4
 
 
-def test_nobody_waits_long_for_a_bucket_that_says_nothing():
-    config = storage.client_config("path")
-    assert (config.connect_timeout, config.read_timeout) == (5, 30)
-
-
 def test_a_jobs_own_bucket_wins_for_that_job_alone(make_worker, bucket_settings, s3):
     s3.client().create_bucket(Bucket="theirs")
     worker = make_worker(**bucket_settings)
@@ -183,7 +186,7 @@ def test_a_jobs_own_bucket_wins_for_that_job_alone(make_worker, bucket_settings,
 
 
 def test_a_jobs_own_bucket_works_where_none_is_configured(s3):
-    own = bucket.from_job(
+    own = job_bucket.parse(
         {
             "accessId": s3.access_key_id,
             "accessSecret": s3.secret_access_key,
@@ -205,6 +208,192 @@ def test_a_failing_bucket_of_a_job_names_no_secret(make_worker, s3, caplog):
     assert answer["image_url"].startswith("data:image/jpeg;base64,")
     logged = "".join(record.message + str(vars(record)) for record in caplog.records)
     assert "their-" not in logged
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://s3.amazonaws.com", "http://s3.us-east-1.amazonaws.com"]
+)
+def test_a_jobs_bucket_in_another_region_gets_a_url_that_works(monkeypatch, endpoint):
+    config = {
+        "accessId": "id",
+        "accessSecret": "secret",
+        "bucketName": aws.BUCKET,
+        "endpointUrl": endpoint,
+    }
+    with loopback.serving(aws.Aws()) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        url = publish({}, job_bucket.parse(config))
+        with build_opener().open(url) as response:
+            assert response.read() == IMAGE.data
+
+
+def test_a_temporary_keys_token_is_in_the_upload_and_in_the_url(wire):
+    url = on(wire, bucket_access_key_id="ASIAEXAMPLE", bucket_session_token="a/token==")
+    (upload,) = wire.seen
+    assert upload.headers["X-Amz-Security-Token"] == "a/token=="
+    assert "x-amz-security-token" in upload.headers["Authorization"]
+    assert parse_qs(urlsplit(url).query)["X-Amz-Security-Token"] == ["a/token=="]
+
+
+def test_signed_urls_may_have_a_host_of_their_own(wire):
+    url = on(wire, bucket_presign_url="https://s3.example.com", bucket_region="eu-1")
+    assert url.startswith("https://s3.example.com/photos/20")
+    assert "%2Feu-1%2Fs3%2F" in url
+    assert wire.seen[0].path.startswith("/photos/20")
+
+
+def test_profiles_and_variables_for_other_programs_mean_nothing(wire, monkeypatch, tmp_path):
+    (tmp_path / "config").write_text("[profile nope\n")
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-another-key")
+    monkeypatch.setenv("AWS_REGION", "moon-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    assert_is_image(publish({}))
+    assert on(wire).startswith(f"{wire.url}/photos/20")
+    assert "of-another-key" not in str(wire.seen[0].headers)
+
+
+# -- a sick bucket
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Uploads are given up soon."""
+    monkeypatch.setattr(s3, "UPLOAD_PATIENCE", 0.5)
+
+
+def say_nothing(request, over):
+    over.wait(60)
+
+
+def trickle(request, over):
+    request.wfile.write(b"HTTP/1.1 200 ")
+    while not over.wait(0.05):
+        request.wfile.write(b"O")
+
+
+def flood(request, over):
+    request.send_response(503)
+    request.end_headers()
+    with suppress(OSError):
+        while not over.is_set():
+            request.wfile.write(bytes(1 << 20))
+
+
+@contextmanager
+def sick_server(sickness):
+    over, seen = Event(), []
+
+    def handle(request):
+        seen.append(request)
+        with suppress(OSError):
+            sickness(request, over)
+        request.close_connection = True
+
+    with loopback.serving(handle) as url:
+        try:
+            yield SimpleNamespace(url=url, seen=seen, over=over)
+        finally:
+            over.set()
+
+
+@pytest.mark.parametrize("sickness", [say_nothing, trickle, flood])
+@pytest.mark.parametrize("whose", ["operator's", "job's"])
+def test_a_sick_bucket_is_given_up_and_left_alone_for_a_while(quick, sickness, whose, caplog):
+    with sick_server(sickness) as server:
+        given = {
+            "bucket_endpoint_url": server.url,
+            "bucket_access_key_id": "id",
+            "bucket_secret_access_key": "secret",
+            "bucket_name": "photos",
+        }
+        own = job_bucket.parse(
+            {
+                "accessId": "id",
+                "accessSecret": "secret",
+                "bucketName": "photos",
+                "endpointUrl": server.url,
+            }
+        )
+        is_jobs = whose == "job's"
+        storage = Storage(Settings(allow_private_addresses=True, **({} if is_jobs else given)))
+        for _ in range(2):
+            assert_is_image(asyncio.run(storage.publish(IMAGE, own if is_jobs else None)))
+        asked = len(server.seen)
+        assert_is_image(asyncio.run(storage.publish(IMAGE, own if is_jobs else None)))
+        assert len(server.seen) == asked
+    assert "failed lately" in caplog.text
+
+
+def test_a_bucket_that_is_well_again_is_used_again(wire, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("flux_worker.delivery.storage.SickList", lambda: SickList(lambda: now[0]))
+    given = {"bucket_access_key_id": "id", "bucket_secret_access_key": "secret"}
+    storage = Storage(Settings(bucket_endpoint_url=f"{wire.url}/photos", **given))
+    wire.statuses += [503] * 4
+    assert_is_image(asyncio.run(storage.publish(IMAGE)))
+    assert_is_image(asyncio.run(storage.publish(IMAGE)))
+    now[0] += 600
+    assert asyncio.run(storage.publish(IMAGE)).startswith(wire.url)
+
+
+def test_a_bucket_that_refuses_at_once_is_asked_each_time(wire):
+    given = {"bucket_access_key_id": "id", "bucket_secret_access_key": "secret"}
+    storage = Storage(Settings(bucket_endpoint_url=f"{wire.url}/photos", **given))
+    wire.statuses += [403]
+    assert_is_image(asyncio.run(storage.publish(IMAGE)))
+    assert asyncio.run(storage.publish(IMAGE)).startswith(wire.url)
+
+
+def test_a_stopped_jobs_upload_ends_at_once():
+    async def stop_it(storage, server):
+        upload = asyncio.create_task(storage.publish(IMAGE))
+        while not server.seen:
+            await asyncio.sleep(0.01)
+        threads = threading.active_count()
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert threading.active_count() <= threads
+
+    with sick_server(say_nothing) as server:
+        given = {"bucket_access_key_id": "id", "bucket_secret_access_key": "secret"}
+        storage = Storage(Settings(bucket_endpoint_url=f"{server.url}/photos", **given))
+        asyncio.run(stop_it(storage, server))
+
+
+# -- a caller's address
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254"])
+def test_a_job_that_leads_the_worker_to_a_private_address_is_refused(make_worker, host):
+    config = {
+        "accessId": "id",
+        "accessSecret": "secret",
+        "bucketName": "photos",
+        "endpointUrl": f"http://{host}:8333",
+    }
+    answer = run(make_worker(allow_private_addresses=False), SMALL, s3Config=config)
+    assert answer["error"].startswith("Invalid parameter: s3Config.endpointUrl leads to a ")
+
+
+def test_where_a_jobs_bucket_leads_is_checked_again_when_it_is_connected_to(wire):
+    own = job_bucket.parse(
+        {
+            "accessId": "id",
+            "accessSecret": "secret",
+            "bucketName": "photos",
+            "endpointUrl": wire.url,
+        }
+    )
+    assert_is_image(publish({}, own, allow_private_addresses=False))
+    assert wire.seen == []
+
+
+def test_the_operators_own_bucket_may_be_anywhere(wire):
+    assert on(wire, allow_private_addresses=False).startswith(wire.url)
 
 
 def test_a_malformed_bucket_of_a_job_is_refused_before_anything_is_generated(make_worker):

@@ -1,5 +1,6 @@
 """A worker that can't do its work says so when it starts, and takes no job."""
 
+import asyncio
 import subprocess
 import sys
 
@@ -25,7 +26,8 @@ def checks(gpu, bucket_settings):
             **{"flux_model": "schnell", "warmup_sizes": "256x256", **bucket_settings, **changes}
         )
         for check in fitness.checks(gpu(settings.model), Storage(settings), settings):
-            check()
+            if waiting := check():
+                asyncio.run(waiting)
 
     return run
 
@@ -45,8 +47,9 @@ def test_a_bucket_that_cant_be_written_is_named(checks):
     with pytest.raises(CannotStart) as caught:
         checks(bucket_secret_access_key="wrong")
     assert str(caught.value) == (
-        "The bucket flux can't be written (ClientError SignatureDoesNotMatch): check its "
-        "endpoint, name, keys and permissions."
+        "The bucket flux can't be written (403 SignatureDoesNotMatch): set "
+        "BUCKET_SECRET_ACCESS_KEY to the secret that belongs to BUCKET_ACCESS_KEY_ID; if it does, "
+        "the server signs for another BUCKET_REGION."
     )
 
 
@@ -92,4 +95,4 @@ def test_an_unfit_worker_ends_with_its_reason(s3):
         check=False,
     )
     assert done.returncode == 1
-    assert "The bucket flux can't be written (ClientError Sign" in done.stdout + done.stderr
+    assert "The bucket flux can't be written (403 Sign" in done.stdout + done.stderr

@@ -1,61 +1,28 @@
-"""Which bucket images go to: read from the settings, or from a job's own `s3Config`.
+"""The bucket that images go to, and the operator's, as the settings describe it."""
 
-Endpoint URLs come in three shapes, all of them copied from some provider's console: with the bucket
-in the host (`https://photos.s3.eu-west-1.amazonaws.com`), in the path
-(`https://<account>.r2.cloudflarestorage.com/photos`), or without it.
-"""
-
-import ipaddress
 import re
-from dataclasses import dataclass, replace
-from typing import Literal
-from urllib.parse import urlsplit
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import SecretStr
 
-from flux_worker.errors import CannotStart, InvalidRequest
+from flux_worker.delivery.address import NAME, Address, locate
+from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
-DEFAULT_REGION = "us-east-1"
-"""What AWS's global endpoint, MinIO and most self-hosted servers sign for."""
-
-AWS_REGION = r"(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)"
-PROVIDERS = [
-    (re.compile(r"(?:(?P<bucket>.+)\.)??(?P<host>" + host + ")"), region)
-    for host, region in (
-        (rf"s3(?:-fips)?(?:\.dualstack)?[.-]{AWS_REGION}\.amazonaws\.com(?:\.cn)?", None),
-        (rf"(?:bucket\.)?vpce-[a-z0-9-]+\.s3\.{AWS_REGION}\.vpce\.amazonaws\.com", None),
-        (r"s3[a-z0-9-]*\.amazonaws\.com", DEFAULT_REGION),
-        (r"s3\.(?P<region>[a-z0-9-]+)\.(?:backblazeb2|wasabisys)\.com", None),
-        (r"s3\.wasabisys\.com", DEFAULT_REGION),
-        (r"s3\.(?P<region>[a-z0-9-]+)\.scw\.cloud", None),
-        (r"s3\.(?P<region>[a-z0-9-]+)\.(?:io|perf)\.cloud\.ovh\.[a-z]+", None),
-        (r"s3api-(?P<region>[a-z0-9-]+)\.runpod\.io", None),
-        (r"(?P<region>[a-z]{3}\d)\.digitaloceanspaces\.com", None),
-        (r"(?:s3\.)?oss-(?P<region>[a-z0-9-]+)\.aliyuncs\.com", None),
-        (r"cos\.(?P<region>[a-z0-9-]+)\.myqcloud\.com", None),
-        (r"[a-z0-9]+\.compat\.objectstorage\.(?P<region>[a-z0-9-]+)\.oraclecloud\.com", None),
-        (r"[0-9a-f]{32}(?:\.[a-z]+)?\.r2\.cloudflarestorage\.com", "auto"),
-        (r"storage\.googleapis\.com", "auto"),
-    )
-]
-
-VIRTUAL_HOSTED = (".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com", ".myqcloud.com")
-"""Providers that want the bucket in the host: path-style is deprecated or refused there."""
-
-URL_FORM = "must be a URL such as https://s3.eu-west-1.amazonaws.com"
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a bucket is, as far as its endpoint URL says."""
-
-    endpoint_url: str
-    """Scheme, host and port, without the bucket."""
-    name: str
-    """Empty where neither the URL nor the caller gives it."""
-    region: str
-    addressing: Literal["path", "virtual"]
+TEXTS = {
+    "name": (NAME, "must be the bucket's name alone, such as photos, without s3:// and folders"),
+    "region": (
+        re.compile(r"[A-Za-z0-9_-]{1,64}"),
+        "must be the region's code alone, such as eu-west-1",
+    ),
+    "key": (re.compile(r"[!-~]{1,8192}"), "must be the key alone, without blanks"),
+}
+"""What a setting or a job may say of a bucket, and the sentence's end where it says otherwise."""
+TEMPORARY = "ASIA"
+"""How AWS begins the ids of keys that are worth nothing without their session token."""
 
 
 @dataclass(frozen=True)
@@ -65,110 +32,118 @@ class Bucket:
     address: Address
     access_key_id: SecretStr
     secret_access_key: SecretStr
+    session_token: SecretStr | None = None
     prefix: str = ""
+    """Empty, or with a slash at its end."""
     public_url: str | None = None
+    """What to put before a key instead of signing a URL, without a slash at its end."""
+    presign_address: Address | None = None
+    """The address in signed URLs, where clients reach the bucket by another one."""
+
+    def new_key(self, extension: str) -> str:
+        """Return a key that no object has."""
+        return f"{self.prefix}{datetime.now(UTC):%Y/%m/%d}/{uuid.uuid4()}.{extension}"
+
+    def public(self, key: str) -> str | None:
+        """Return the object's URL below the public one, if there is one."""
+        return f"{self.public_url}/{quote(key)}" if self.public_url else None
 
 
-class S3Config(BaseModel):
-    """The bucket that a job brings along, by the platform's names for its four values."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, str_strip_whitespace=True)
-
-    access_id: SecretStr = Field(alias="accessId", min_length=1)
-    access_secret: SecretStr = Field(alias="accessSecret", min_length=1)
-    bucket_name: str | None = Field(alias="bucketName", default=None)
-    endpoint_url: str = Field(alias="endpointUrl", min_length=1)
-
-
-def locate(endpoint_url: str, name: str | None) -> Address:
-    """Split an endpoint URL into its bare endpoint, bucket, region and addressing style.
+def misspelt(*given: tuple[str, str, SecretStr | str | None]) -> list[str]:
+    """Say what is wrong with texts about a bucket, none of which is repeated.
 
     Args:
-        endpoint_url: with the bucket in its host or its path, or without it. On a host of no known
-            provider, a first label that is the bucket's name is taken for the bucket.
-        name: the bucket, where the URL doesn't carry it.
-
-    Raises:
-        ValueError: what the URL must be, as the end of a sentence.
+        given: of each text, its name for whoever wrote it, a key of `TEXTS`, and itself.
     """
-    try:
-        parts = urlsplit(endpoint_url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        raise ValueError(URL_FORM) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(URL_FORM)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must hold nothing but scheme, host, port and bucket")
-    in_host, host, region = _split_host(parts.hostname, name)
-    if name and in_host not in ("", name):
-        raise ValueError("carries another bucket than the one that is named")
-    path = parts.path.strip("/")
-    if path and path != (name or in_host or path):
-        if "/" not in path or not name:
-            raise ValueError("must have no path but the bucket's name")
-        base = f"/{path}"  # an S3 API below a path, such as Supabase's
-    else:
-        base = ""
-    bucket = name or in_host or path
-    if "/" in bucket:
-        raise ValueError("must have no path but the bucket's name")
-    # A dot in the bucket's name would fall outside the host's wildcard certificate.
-    in_certificate = parts.scheme == "http" or "." not in bucket
-    virtual = in_certificate and (bool(in_host) or host.endswith(VIRTUAL_HOSTED))
-    return Address(
-        endpoint_url=f"{parts.scheme}://{host}{port}{base}",
-        name=bucket,
-        region=region,
-        addressing="virtual" if virtual else "path",
-    )
+    faults = []
+    for called, kind, text in given:
+        pattern, rule = TEXTS[kind]
+        if text and not pattern.fullmatch(_plain(text)):
+            faults.append(f"{called} {rule}")
+    return faults
 
 
-def _split_host(host: str, name: str | None) -> tuple[str, str, str]:
-    """Split a host into the bucket that it carries, or "", the rest, and the region."""
-    for pattern, default in PROVIDERS:
-        if match := pattern.fullmatch(host):
-            return match["bucket"] or "", match["host"], default or match["region"]
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if name and host.startswith(f"{name}."):
-            return name, host.removeprefix(f"{name}."), DEFAULT_REGION
-        return "", host, DEFAULT_REGION
-    return "", f"[{host}]" if ":" in host else host, DEFAULT_REGION
+def needs_token(key_id: SecretStr, token: SecretStr | None) -> bool:
+    """Say whether the key is a temporary one whose session token is missing."""
+    return _plain(key_id).startswith(TEMPORARY) and not token
 
 
 def from_settings(settings: Settings) -> Bucket | None:
     """Return the configured bucket, or None where none of its settings is given.
 
     Raises:
-        CannotStart: some settings are given and others are missing, or a URL is malformed.
+        CannotStart: some settings are given and others are missing, or one is malformed.
     """
-    url, key_id = settings.bucket_endpoint_url, settings.bucket_access_key_id
-    secret, name = settings.bucket_secret_access_key, settings.bucket_name
-    public_url = settings.bucket_public_url
-    if not any(value for key, value in settings if key.startswith("bucket_")):
+    fields = Settings.model_fields
+    if all(v == fields[k].default for k, v in settings if k.startswith("bucket_")):
+        return None
+    url, name = settings.bucket_endpoint_url, settings.bucket_name
+    key_id, secret = settings.bucket_access_key_id, settings.bucket_secret_access_key
+    token, public_url = settings.bucket_session_token, settings.bucket_public_url
+    faults = misspelt(
+        ("BUCKET_NAME", "name", name),
+        ("BUCKET_REGION", "region", settings.bucket_region),
+        ("BUCKET_ACCESS_KEY_ID", "key", key_id),
+        ("BUCKET_SECRET_ACCESS_KEY", "key", secret),
+        ("BUCKET_SESSION_TOKEN", "key", token),
+    )
+    if public_url and not _is_base_url(public_url):
+        faults.append("BUCKET_PUBLIC_URL must be a URL such as https://cdn.example.com")
+    if public_url and settings.bucket_presign_url:
+        faults.append(
+            "only one of BUCKET_PUBLIC_URL and BUCKET_PRESIGN_URL can be what URLs begin with"
+        )
+    if faults:
+        raise CannotStart("; ".join(faults) + ".")
+    address = _located("BUCKET_ENDPOINT_URL", url, name, settings)
+    if not (url and key_id and secret and address and address.name):
+        given = {
+            "BUCKET_ENDPOINT_URL": url,
+            "BUCKET_ACCESS_KEY_ID": key_id,
+            "BUCKET_SECRET_ACCESS_KEY": secret,
+            "BUCKET_NAME": name or (address and address.name),
+        }
+        raise CannotStart(
+            f"The bucket is half configured: set {', '.join(n for n, v in given.items() if not v)},"
+            " or remove every BUCKET_… variable to answer with data URLs."
+        )
+    if needs_token(key_id, token):
+        raise CannotStart(
+            "The key in BUCKET_ACCESS_KEY_ID is a temporary one: set BUCKET_SESSION_TOKEN to the "
+            "token that it came with."
+        )
+    return Bucket(
+        address,
+        key_id,
+        secret,
+        token,
+        _prefix(settings.bucket_prefix),
+        public_url and public_url.rstrip("/"),
+        _located("BUCKET_PRESIGN_URL", settings.bucket_presign_url, address.name, settings),
+    )
+
+
+def _located(
+    variable: str, url: str | None, name: str | None, settings: Settings
+) -> Address | None:
+    if url is None:
         return None
     try:
-        address = locate(url, name) if url else None
+        address = locate(url, name, settings.bucket_addressing)
     except ValueError as error:
-        raise CannotStart(f"BUCKET_ENDPOINT_URL {error}.") from None
-    if url and key_id and secret and address and address.name:
-        if public_url and not _is_base_url(public_url):
-            raise CannotStart("BUCKET_PUBLIC_URL must be a URL such as https://cdn.example.com.")
-        if settings.bucket_region:
-            address = replace(address, region=settings.bucket_region)
-        return Bucket(address, key_id, secret, settings.bucket_prefix, public_url)
-    given = {
-        "BUCKET_ENDPOINT_URL": url,
-        "BUCKET_ACCESS_KEY_ID": key_id,
-        "BUCKET_SECRET_ACCESS_KEY": secret,
-        "BUCKET_NAME": name or (address and address.name),
-    }
-    raise CannotStart(
-        f"The bucket is half configured: set {', '.join(n for n, v in given.items() if not v)}, or "
-        "remove every BUCKET_… variable to answer with data URLs."
-    )
+        raise CannotStart(f"{variable} {error}.") from None
+    return address.in_region(settings.bucket_region) if settings.bucket_region else address
+
+
+def _plain(text: SecretStr | str) -> str:
+    return text if isinstance(text, str) else text.get_secret_value()
+
+
+def _prefix(given: str) -> str:
+    prefix = given.strip("/")
+    if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
+        raise CannotStart("BUCKET_PREFIX must be folders such as images/flux/.")
+    return f"{prefix}/" if prefix else ""
 
 
 def _is_base_url(url: str) -> bool:
@@ -177,25 +152,3 @@ def _is_base_url(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
-
-
-def from_job(s3_config: object) -> Bucket | None:
-    """Return the bucket of a job's `s3Config`, or None where the job brings none.
-
-    Raises:
-        InvalidRequest: it is incomplete or malformed; no value of it is repeated.
-    """
-    if s3_config is None or s3_config == {}:
-        return None
-    try:
-        config = S3Config.model_validate(s3_config)
-        address = locate(config.endpoint_url, config.bucket_name or None)
-    except ValidationError as error:
-        keys = [str(fault["loc"][0]) for fault in error.errors() if fault["loc"]]
-        what = f"must give {', '.join(keys)} as text" if keys else "must be an object"
-        raise InvalidRequest(f"s3Config {what}") from None
-    except ValueError as error:
-        raise InvalidRequest(f"s3Config.endpointUrl {error}") from None
-    if not address.name:
-        raise InvalidRequest("s3Config must give bucketName as text")
-    return Bucket(address, config.access_id, config.access_secret)

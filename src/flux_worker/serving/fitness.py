@@ -1,6 +1,6 @@
 """What must hold before a worker takes its first job; the SDK checks it when the worker starts."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.storage import Storage
@@ -10,7 +10,7 @@ from flux_worker.settings import Settings
 
 WARM_UP = {"prompt": "a red circle", "num_inference_steps": 1}
 
-Check = Callable[[], None]
+Check = Callable[[], Awaitable[None] | None]
 """Raises where something is wrong."""
 
 
@@ -29,10 +29,10 @@ def checks(gpu: Gpu, storage: Storage, settings: Settings) -> list[Check]:
         for request in requests:
             gpu.warm_up(request)
 
-    def the_bucket_can_be_written() -> None:
-        storage.check()
+    async def the_bucket_gives_back_what_is_written() -> None:
+        await storage.check()
 
-    return [images_can_be_generated, the_bucket_can_be_written]
+    return [images_can_be_generated, the_bucket_gives_back_what_is_written]
 
 
 def _request(size: str, settings: Settings) -> ImageRequest:

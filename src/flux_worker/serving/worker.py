@@ -5,11 +5,12 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flux_worker.contract import pricing
 from flux_worker.contract.request import ImageRequest
-from flux_worker.delivery import bucket, images, metadata
+from flux_worker.delivery import images, job_bucket, metadata
 from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.storage import Storage
 from flux_worker.errors import DeviceUnusable, GenerationFailed, InvalidRequest
@@ -52,6 +53,7 @@ class Worker:
         self._channel = channel
         self._fetch = fetch
         self._made_by = metadata.maker(settings) if settings.embed_metadata else None
+        self._encoding = ThreadPoolExecutor(settings.concurrency, "encode")
 
     @property
     def unusable(self) -> asyncio.Event:
@@ -94,7 +96,7 @@ class Worker:
     async def _run(self, job: Job, record: Record, report: Report) -> dict[str, Any]:
         seconds: dict[str, float] = record["seconds"]
         with timed(seconds, "parse"):
-            request, unread, job_bucket = self._parse(job)
+            request, unread, bucket = self._parse(job)
         if unread:
             log.warning("Ignored unknown parameters.", extra={"fields": {"parameters": unread}})
         record |= {
@@ -106,13 +108,15 @@ class Worker:
         }
 
         with timed(seconds, "fetch"):
+            await self._storage.admit(bucket)
             brought = await self._fetch(request)
         generation = await self._gpu.generate(request, brought, report, seconds)
         if generation.dropped_tokens:
             record["dropped_tokens"] = generation.dropped_tokens
 
         with timed(seconds, "encode"):
-            image = await asyncio.to_thread(
+            image = await asyncio.get_running_loop().run_in_executor(
+                self._encoding,
                 images.encode,
                 generation.pixels,
                 request.image_format,
@@ -120,14 +124,14 @@ class Worker:
             )
         record["bytes"] = len(image.data)
         with timed(seconds, "upload"):
-            url = await asyncio.to_thread(self._storage.publish, image, job_bucket)
+            url = await self._storage.publish(image, bucket)
         cost = pricing.cost(request.width, request.height, self._settings.price)
         return {"image_url": url, "cost": float(cost)}
 
     def _parse(self, job: Job) -> tuple[ImageRequest, list[str], Bucket | None]:
         faults: list[str] = []
         try:
-            job_bucket = bucket.from_job(job.get("s3Config"))
+            bucket = job_bucket.parse(job.get("s3Config"))
         except InvalidRequest as error:
             faults += error.faults
         try:
@@ -136,4 +140,4 @@ class Worker:
             faults = [*error.faults, *faults]
         if faults:
             raise InvalidRequest(*faults)
-        return request, unread, job_bucket
+        return request, unread, bucket

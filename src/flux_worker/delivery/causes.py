@@ -1,0 +1,69 @@
+"""Why a bucket didn't do what was asked of it, and which setting mends that.
+
+Only the kind of failure is told: messages of servers and libraries can quote URLs and key ids.
+"""
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientError,
+    ClientSSLError,
+    InvalidURL,
+)
+
+from flux_worker.delivery.bucket import Bucket
+from flux_worker.delivery.s3 import NotStored, Refused
+from flux_worker.guard import ForbiddenAddress
+
+ADVICE = {
+    "NoSuchBucket": "there is no such bucket at {host}: set BUCKET_NAME to one that exists, and "
+    "BUCKET_ADDRESSING to path or virtual if this server wants it otherwise",
+    "InvalidBucketName": "{host} has no bucket of such a name: correct BUCKET_NAME",
+    "InvalidAccessKeyId": "{host} doesn't know the key: set BUCKET_ACCESS_KEY_ID to one of its own",
+    "SignatureDoesNotMatch": "set BUCKET_SECRET_ACCESS_KEY to the secret that belongs to "
+    "BUCKET_ACCESS_KEY_ID; if it does, the server signs for another BUCKET_REGION",
+    "InvalidToken": "set BUCKET_SESSION_TOKEN to the token that came with the key",
+    "ExpiredToken": "the key has expired: set the BUCKET_… keys and BUCKET_SESSION_TOKEN anew",
+    "AccessDenied": "give the key the permission s3:PutObject for {keys}",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong",
+    "NotImplemented": "{host} doesn't implement an upload's headers",
+}
+"""What to do about S3's own codes."""
+ANOTHER_REGION = "the server signs for another region: set BUCKET_REGION to {region}"
+
+
+def kind(error: Exception) -> str:
+    """Name the failure in a word or two, for a log line."""
+    if isinstance(error, Refused):
+        return f"{error.status} {error.code}".strip()
+    return type(_forbidden(error) or error).__name__
+
+
+def advice(error: Exception, bucket: Bucket) -> str:
+    """Say what the operator can do about it, as the end of a sentence."""
+    host = bucket.address.host
+    if isinstance(error, Refused):
+        if error.region:
+            return ANOTHER_REGION.format(region=error.region)
+        text = ADVICE.get(error.code) or (
+            "check that BUCKET_ENDPOINT_URL is an S3 endpoint" if not error.code else ""
+        )
+        keys = f"{bucket.address.name}/{bucket.prefix}*"
+        return text.format(host=host, keys=keys) or f"look {error.code} up in what {host} documents"
+    if isinstance(error, NotStored):
+        return f"what answers at {host} isn't an S3 server: check BUCKET_ENDPOINT_URL and proxies"
+    if _forbidden(error):
+        return "the address isn't one that callers may use"
+    if isinstance(error, ClientConnectorDNSError | InvalidURL):
+        return f"the host {host} can't be found: check BUCKET_ENDPOINT_URL"
+    if isinstance(error, ClientConnectorCertificateError | ClientSSLError):
+        return f"{host} can't prove that it is that host: check BUCKET_ENDPOINT_URL"
+    if isinstance(error, ClientError | TimeoutError | OSError):
+        return f"{host} doesn't answer: check BUCKET_ENDPOINT_URL, and that this machine reaches it"
+    return "check the bucket's settings"
+
+
+def _forbidden(error: Exception) -> ForbiddenAddress | None:
+    """Return what the guard said, which aiohttp reports as a failure to connect."""
+    inner = getattr(error, "os_error", None)
+    return inner if isinstance(inner, ForbiddenAddress) else None

@@ -1,0 +1,94 @@
+"""Sends single requests over HTTP, to servers of which nothing good is known.
+
+Whatever they do, a request ends when its task is cancelled, occupies no thread, and no more of an
+answer is read than is worth reading.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from yarl import URL
+
+from flux_worker import guard
+
+SILENCE = ClientTimeout(total=None, sock_connect=5, sock_read=30)
+"""Seconds to connect, and until the next byte of an answer."""
+ANSWER_LIMIT = 65_536
+"""Bytes that are read of an answer: an S3 error has about one thousand."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A server's answer, as far as it is read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def session(*, callers_url: str | None = None, allow_private: bool = False) -> ClientSession:
+    """Return a session for a few requests, to be closed by `async with`.
+
+    Args:
+        callers_url: where the requests go, if a caller has said so. Behind a proxy, only that
+            knows where it leads to, and must look after it.
+        allow_private: whether that may be a private address.
+    """
+    is_guarded = callers_url is not None and not _proxy(callers_url)
+    sockets = guard.socket_factory(allow_private=allow_private) if is_guarded else None
+    return ClientSession(
+        connector=TCPConnector(socket_factory=sockets),
+        timeout=SILENCE,
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+async def ask(
+    to: ClientSession,
+    method: str,
+    url: str,
+    headers: Mapping[str, str] = {},
+    data: bytes = b"",
+    **options: Any,
+) -> Answer:
+    """Send a request and return the answer.
+
+    Args:
+        to: sends it.
+        method: of the request.
+        url: quoted already.
+        headers: of the request, beside those of every one.
+        data: the body.
+        options: of aiohttp.
+
+    Raises:
+        ClientError, TimeoutError, OSError: there is none.
+    """
+    async with to.request(
+        method,
+        URL(url, encoded=True),
+        data=io.BytesIO(data) if data else None,
+        headers={**headers, "Accept-Encoding": "identity"},
+        skip_auto_headers=("Content-Type",),
+        proxy=_proxy(url),
+        **options,
+    ) as response:
+        body = b""
+        while len(body) < ANSWER_LIMIT and (chunk := await response.content.read(ANSWER_LIMIT)):
+            body += chunk
+        return Answer(response.status, response.headers, body[:ANSWER_LIMIT])
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, as all clients have it."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

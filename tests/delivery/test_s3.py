@@ -1,0 +1,126 @@
+import asyncio
+import base64
+import hashlib
+from types import SimpleNamespace
+
+import loopback
+import pytest
+
+from flux_worker.delivery import bucket, s3, web
+from flux_worker.delivery.s3 import NotStored, Refused
+from flux_worker.settings import Settings
+
+DATA = b"\x89PNG"
+MD5 = hashlib.md5(DATA).hexdigest()
+
+
+def bucket_at(url, **changes):
+    given = {
+        "bucket_endpoint_url": url,
+        "bucket_access_key_id": "id",
+        "bucket_secret_access_key": "secret",
+        "bucket_name": "photos",
+    }
+    return bucket.from_settings(Settings(**{**given, **changes}))
+
+
+def put(*answers, key="k"):
+    """Upload to a server that gives these answers in turn; return what comes of it, and it."""
+    seen, left = [], list(answers)
+
+    def take(request):
+        seen.append(
+            SimpleNamespace(path=request.path, headers=request.headers, body=request.body())
+        )
+        request.answer(*left.pop(0))
+
+    async def putting(url):
+        async with web.session() as to:
+            return await s3.put(to, bucket_at(url), key, DATA, Content_Type="image/png")
+
+    with loopback.serving(take) as url:
+        return asyncio.run(putting(url)), seen
+
+
+def test_an_upload_says_what_it_is_and_proves_it():
+    stored, (upload,) = put((200, b"", {"ETag": f'"{MD5}"'}), key="a b/ü~.png")
+    assert upload.path == "/photos/a%20b/%C3%BC~.png"
+    assert upload.body == DATA
+    assert upload.headers["Content-Type"] == "image/png"
+    assert base64.b64decode(upload.headers["Content-MD5"]).hex() == MD5
+    for name in ("content-md5", "content-type", "host"):
+        assert name in upload.headers["Authorization"]
+    assert (stored.key, stored.version) == ("a b/ü~.png", None)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": f'"{MD5}"'},
+        {"ETag": MD5.upper()},  # Alibaba's
+        {"ETag": '"CKih16GjycICEAE="'},
+        {"ETag": f'"{"0" * 32}"', "x-amz-server-side-encryption": "aws:kms"},
+    ],
+)
+def test_what_says_that_it_has_the_object_has_it(headers):
+    assert put((200, b"", headers))[0].key == "k"
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": ""}, {"ETag": f'"{"0" * 32}"'}])
+def test_what_does_not_say_so_has_nothing(headers):
+    with pytest.raises(NotStored):
+        put((200, b"<html>Log in", headers))
+
+
+def test_the_version_is_kept_where_there_is_one():
+    for told, version in (("3sL4.kq_", "3sL4.kq_"), ("null", None)):
+        stored, _ = put((200, b"", {"ETag": MD5, "x-amz-version-id": told}))
+        assert stored.version == version
+
+
+@pytest.mark.parametrize(
+    ("answer", "region"),
+    [
+        ((301, b"", {"x-amz-bucket-region": "eu-1"}), "eu-1"),
+        ((400, b"<Error><Code>X</Code><Region>eu-1</Region></Error>"), "eu-1"),
+        ((400, b"<Message>the region 'us-east-1' is wrong; expecting 'eu-1'</Message>"), "eu-1"),
+        ((301, b"<Endpoint>photos.s3-eu-west-1.amazonaws.com</Endpoint>"), "eu-west-1"),
+    ],
+)
+def test_the_object_goes_to_the_region_that_the_server_asks_for(answer, region):
+    stored, (first, second) = put(answer, (200, b"", {"ETag": MD5}))
+    assert stored.address.region == region
+    assert "/us-east-1/s3/" in first.headers["Authorization"]
+    assert f"/{region}/s3/" in second.headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, b"<Error><Code>AccessDenied</Code><Region>eu-1</Region></Error>"),
+        (400, b"", {"x-amz-bucket-region": "eu-1.evil.example/"}),
+        (400, b"", {"x-amz-bucket-region": "us-east-1"}),
+        (307, b"<Error><Code>TemporaryRedirect</Code></Error>"),
+    ],
+)
+def test_what_names_no_other_region_is_refused_at_once(answer):
+    with pytest.raises(Refused) as refusal:
+        put(answer)
+    assert refusal.value.status == answer[0]
+
+
+@pytest.mark.parametrize(
+    "answer", [(500,), (503,), (429,), (400, b"<Error><Code>RequestTimeout</Code></Error>")]
+)
+def test_what_passes_is_tried_again(answer):
+    _, seen = put(answer, (200, b"", {"ETag": MD5}))
+    assert len(seen) == 2
+
+
+def test_a_url_is_signed_for_the_region_of_the_bucket():
+    signed = s3.url_of(bucket_at("https://s3.example.com", bucket_region="eu-1"), "a b", 60)
+    assert signed.startswith("https://s3.example.com/photos/a%20b?X-Amz-")
+    assert "%2Feu-1%2Fs3%2F" in signed
+    assert "X-Amz-Expires=60" in signed
+    public = bucket_at("https://s3.example.com", bucket_public_url="https://cdn.example.com/")
+    assert s3.url_of(public, "a b", 60) == "https://cdn.example.com/a%20b"

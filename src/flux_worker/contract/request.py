@@ -102,7 +102,7 @@ def _judge_unknown_keys(given: Mapping[str, object]) -> tuple[list[str], list[st
         if meant:
             faults.append(f"'{shown(key)[1:-1]}' is not a parameter; did you mean '{meant}'?")
         else:
-            unread.append(key[:40])
+            unread.append(key)
     return faults, unread
 
 

@@ -6,7 +6,10 @@ in which a test makes something go wrong.
 
 import http.client
 import json
+import os
 import random
+import signal
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +176,34 @@ def test_a_result_that_arrives_twice_counts_once(stage):
     assert generate(stage)["status"] == "COMPLETED"
     assert generate(stage)["status"] == "COMPLETED"
     assert stage.platform.endpoint.health()["jobs"]["completed"] == completed + 2
+
+
+def test_a_result_that_is_too_large_for_the_platform_becomes_a_sentence(stage):
+    stage.bucket.fail(*[403] * 9, when=uploads)
+    stage.queue.fail(413, when=lambda *request: results(*request) and b"data:image" in request[2])
+    report = generate(stage)
+    assert stage.queue.faults == 1
+    assert report["status"] == "FAILED"
+    assert "nothing is charged. Ask for a JPEG" in report["error"]
+    assert "output" not in report
+
+
+def test_a_worker_whose_polls_fail_works_again_when_the_platform_does(stage):
+    stage.queue.fail(*[500, DROP, 429] * 2, when=lambda method, path, body: "/job-take" in path)
+    assert [generate(stage)["status"] for _ in range(3)] == ["COMPLETED"] * 3
+    assert stage.queue.faults == 6
+
+
+def test_a_worker_whose_process_for_pings_is_killed_pings_on(stage):
+    generate(stage)  # the worker is there
+    (worker_id,) = stage.platform.endpoint.fleet.running
+    worker = stage.platform.worker_process(worker_id)
+    (pinging,) = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+    os.kill(int(pinging), signal.SIGKILL)
+    heard = threading.Event()
+    stage.queue.fault = lambda method, path, body: heard.set() if "/ping/" in path else None
+    assert heard.wait(60)
+    assert generate(stage)["workerId"] == worker_id
 
 
 # -- the GPU

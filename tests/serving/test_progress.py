@@ -46,7 +46,7 @@ async def burst_and_result(job_id):
     await burst(20, 0.01, job_id)
     async with aiohttp.ClientSession() as session:
         url = rp_http.JOB_DONE_URL.replace("$ID", job_id)
-        await sdk_posts.post_result(session, url, '{"output": "result"}')
+        await sdk_posts.post_result(session, url, '{"output": "result"}', asyncio.Event())
 
 
 @pytest.mark.parametrize("slow", [0.0, 0.4])

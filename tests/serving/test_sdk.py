@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 import runpod
-from runpod.serverless.modules import rp_fitness, rp_http, rp_scale
+from runpod.serverless.modules import rp_fitness, rp_http, rp_ping, rp_scale
 
-from flux_worker.serving import sdk
+from flux_worker.serving import sdk, sdk_ping
 from flux_worker.serving.sdk_loop import Scaler
 from flux_worker.serving.sdk_posts import post_result
 
@@ -14,7 +14,7 @@ from flux_worker.serving.sdk_posts import post_result
 @pytest.fixture
 def handed(monkeypatch):
     """Hand a worker over; return what the SDK is started with."""
-    for module, name in ((rp_http, "_transmit"), (rp_scale, "JobScaler")):
+    for module, name in ((rp_http, "_transmit"), (rp_scale, "JobScaler"), (rp_ping, "Process")):
         monkeypatch.setattr(module, name, getattr(module, name))
     configs = []
     monkeypatch.setattr(runpod.serverless, "start", configs.append)
@@ -33,8 +33,12 @@ def test_the_sdk_runs_our_handler_on_our_loop(handed, make_worker):
     config = handed(worker, concurrency=3)
     assert config["handler"] == worker.handle
     assert [config["concurrency_modifier"](now) for now in (1, 7)] == [3, 3]
-    assert isinstance(rp_scale.JobScaler(config), Scaler)
-    assert rp_http._transmit is post_result
+    scaler = rp_scale.JobScaler(config)
+    assert isinstance(scaler, Scaler)
+    scaler.kill_worker()
+    assert rp_http._transmit.func is post_result
+    assert rp_http._transmit.keywords["shutdown"].is_set()
+    assert rp_ping.Process().name == sdk_ping.NAME
 
 
 def test_the_sdk_runs_our_checks_before_it_takes_a_job(handed, make_worker):

@@ -6,7 +6,7 @@ import time
 
 import loopback
 import pytest
-from runpod.serverless.modules import rp_http, rp_scale
+from runpod.serverless.modules import rp_http, rp_job, rp_scale
 from runpod.serverless.modules.worker_state import JobsProgress
 
 from flux_worker.serving import sdk_loop
@@ -24,7 +24,7 @@ def _no_jobs_of_other_tests():
 
 def ours(config, unusable=None):
     """Our loop, made as the SDK makes its own."""
-    return Scaler({"handler": nothing, **config}, unusable or asyncio.Event())
+    return Scaler({"handler": nothing, **config}, unusable or asyncio.Event(), asyncio.Event())
 
 
 @pytest.fixture(autouse=True)
@@ -33,56 +33,18 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep(0))
 
 
-def test_the_sdk_itself_still_drops_a_stop_for_a_job_that_is_not_running_yet():
-    async def stop_then_start(scaler_class):
-        scaler = scaler_class({})
-        stopped = asyncio.create_task(scaler.stop_job("j"))
-        await asyncio.sleep(0)
-        scaler.jobs_tasks["j"] = asyncio.create_task(asyncio.Event().wait())
-        return await stopped
-
-    assert asyncio.run(stop_then_start(rp_scale.JobScaler)) is False
-    assert asyncio.run(stop_then_start(ours)) is True
+JOB = {"id": "j", "input": {}}
 
 
-def test_a_stop_waits_until_the_task_has_begun():
-    """The SDK itself cancels it before, and the job then counts as running for ever."""
+def ends(scaler_class, moment):
+    """Take a job that never ends by itself and stop it; say whether it ends."""
+    began = asyncio.Event()
 
-    async def stop_at_once(scaler_class):
-        scaler, began = scaler_class({}), []
+    async def handle(job):
+        began.set()
+        await asyncio.Event().wait()
 
-        async def job():
-            began.append(1)
-            await asyncio.Event().wait()
-
-        scaler.jobs_tasks["j"] = asyncio.create_task(job())
-        assert await scaler.stop_job("j")
-        await asyncio.gather(scaler.jobs_tasks["j"], return_exceptions=True)
-        return bool(began)
-
-    assert asyncio.run(stop_at_once(ours))
-    assert not asyncio.run(stop_at_once(rp_scale.JobScaler))
-
-
-def test_a_stop_for_nothing_does_not_delay_the_next():
-    async def stop_both():
-        scaler = ours({})
-        running = scaler.jobs_tasks["runs"] = asyncio.create_task(asyncio.Event().wait())
-        turns = 0
-        for job_id in ("ended", "runs"):
-            await scaler.stop_job(job_id)
-        while not running.done():
-            turns += 1
-            await asyncio.sleep(0)
-        return turns
-
-    assert asyncio.run(stop_both()) < sdk_loop.STOP_ATTEMPTS
-
-
-def test_a_job_that_drains_can_still_be_stopped(monkeypatch):
-    """The SDK itself hears no stop once the shutdown has begun."""
-
-    async def stop_after_shutdown(scaler_class):
+    async def stop_while_draining(scaler):
         stops = iter([[], ["j"]])
 
         async def hear(session):
@@ -91,18 +53,53 @@ def test_a_job_that_drains_can_still_be_stopped(monkeypatch):
                 await asyncio.Event().wait()
             return stop
 
-        scaler = scaler_class({})
         scaler.stop_signals_fetcher = hear
-        running = scaler.jobs_tasks["j"] = asyncio.create_task(asyncio.Event().wait())
         listening = asyncio.create_task(scaler.monitor_stop_signals(None))
         scaler.kill_worker()
         for _ in range(100):
             await asyncio.sleep(0)
         listening.cancel()
-        return running.cancelled()
 
-    assert asyncio.run(stop_after_shutdown(ours))
-    assert not asyncio.run(stop_after_shutdown(rp_scale.JobScaler))
+    async def main():
+        scaler = scaler_class({"handler": handle})
+        if scaler_class is ours:
+            await scaler.jobs_fetcher(None, 1)
+        scaler.job_progress.add(JOB)
+        scaler.jobs_queue.put_nowait(JOB)
+        if moment == "queued":
+            await scaler.stop_job("j")
+        running = asyncio.create_task(scaler.run_jobs(None))
+        await asyncio.sleep(0)
+        assert scaler.jobs_tasks
+        assert not began.is_set()
+        if moment == "not begun":
+            await scaler.stop_job("j")
+        elif moment != "queued":
+            await began.wait()
+            await (scaler.stop_job("j") if moment == "runs" else stop_while_draining(scaler))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        running.cancel()
+        return not JobsProgress()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def _the_job_is_there(monkeypatch):
+    async def take(session, count):
+        return [JOB]
+
+    monkeypatch.setattr(sdk_loop, "take_jobs", take)
+    monkeypatch.setattr(rp_job, "JOB_GET_URL", "http://127.0.0.1:9/job-take/w?x")
+
+
+@pytest.mark.usefixtures("_the_job_is_there")
+@pytest.mark.parametrize("moment", ["queued", "not begun", "runs", "drains"])
+def test_a_job_can_be_stopped_at_any_moment(moment):
+    """The SDK itself manages it while the job runs only."""
+    assert ends(ours, moment)
+    assert ends(rp_scale.JobScaler, moment) == (moment == "runs")
 
 
 def test_the_sdk_itself_still_ends_with_its_polls(monkeypatch):
@@ -110,9 +107,11 @@ def test_the_sdk_itself_still_ends_with_its_polls(monkeypatch):
         async def poll(*_):
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(rp_scale, "get_job", poll)
+        monkeypatch.setattr(sdk_loop, "take_jobs", poll)
         monkeypatch.setattr(sdk_loop, "GRACE", 0)
         scaler = scaler_class({})
+        if scaler_class is rp_scale.JobScaler:
+            scaler.jobs_fetcher = poll
         scaler.stop_signals_fetcher = poll
         running = asyncio.create_task(scaler.run())
         for _ in range(20):
@@ -160,7 +159,7 @@ def test_a_job_that_arrives_while_the_worker_shuts_down_is_run(monkeypatch):
             await asyncio.wait_for(running, 20)
 
         arrival = asyncio.Event()
-        monkeypatch.setattr(rp_scale, "get_job", fetch)
+        monkeypatch.setattr(sdk_loop, "take_jobs", fetch)
         asyncio.run(shut_down_then_deliver())
         return ran
 
@@ -181,7 +180,7 @@ def test_a_worker_that_shuts_down_waits_for_the_job_that_is_on_its_way_unless_it
             await delivered.wait()
             return [{"id": "late"}]
 
-        monkeypatch.setattr(rp_scale, "get_job", fetch)
+        monkeypatch.setattr(sdk_loop, "take_jobs", fetch)
         scaler = ours({}, unusable)
         taking = asyncio.create_task(scaler.jobs_fetcher(None, 1))
         await asyncio.sleep(0)
@@ -194,7 +193,7 @@ def test_a_worker_that_shuts_down_waits_for_the_job_that_is_on_its_way_unless_it
         return await taking
 
     assert asyncio.run(shut_down(broken=False)) == [{"id": "late"}]
-    assert asyncio.run(shut_down(broken=True)) is None
+    assert asyncio.run(shut_down(broken=True)) == []
 
 
 @pytest.mark.parametrize("when", ["before the first poll", "during a poll"])
@@ -206,7 +205,7 @@ def test_an_idle_worker_that_needs_replacing_ends_at_once_and_takes_no_job(monke
         await asyncio.Event().wait()
 
     async def idle():
-        monkeypatch.setattr(rp_scale, "get_job", fetch)
+        monkeypatch.setattr(sdk_loop, "take_jobs", fetch)
         unusable = asyncio.Event()
         scaler = ours({}, unusable)
         scaler.stop_signals_fetcher = lambda session: asyncio.Event().wait()
@@ -242,7 +241,7 @@ class TwoJobs:
         return {"error": "The GPU failed."}
 
 
-def posted_by(worker, monkeypatch, slow=()):
+def posted_by(worker, monkeypatch, slow=(), one_by_one=False):
     """Run both jobs on the loop; return the results in the order in which they were taken."""
     taken = []
 
@@ -257,13 +256,17 @@ def posted_by(worker, monkeypatch, slow=()):
     jobs = [{"id": "uploads", "input": {}}, {"id": "breaks", "input": {}}]
 
     async def fetch(session, count):
-        return jobs.copy() if not taken and not worker.unusable.is_set() else None
+        given = 1 if one_by_one else count
+        return [jobs.pop(0) for _ in jobs[:given]] or await asyncio.Event().wait()
 
     async def run_both():
         scaler = Scaler(
-            {"handler": worker.handle, "concurrency_modifier": lambda _: 2}, worker.unusable
+            {"handler": worker.handle, "concurrency_modifier": lambda _: 2},
+            worker.unusable,
+            asyncio.Event(),
         )
         scaler.stop_signals_fetcher = lambda session: asyncio.Event().wait()
+        worker.scaler = scaler
         running = asyncio.create_task(scaler.run())
         while not worker.unusable.is_set():
             await asyncio.sleep(0)
@@ -274,7 +277,7 @@ def posted_by(worker, monkeypatch, slow=()):
 
     with loopback.serving(take) as url:
         monkeypatch.setattr(rp_http, "JOB_DONE_URL", f"{url}/job-done/$ID?gpu=x")
-        monkeypatch.setattr(rp_scale, "get_job", fetch)
+        monkeypatch.setattr(sdk_loop, "take_jobs", fetch)
         asyncio.run(run_both())
     return taken
 
@@ -285,4 +288,30 @@ def test_a_broken_gpu_ends_the_worker_only_when_every_image_is_out(monkeypatch):
 
 def test_the_last_word_waits_for_an_answer_that_is_being_posted(monkeypatch):
     taken = posted_by(TwoJobs(upload_ends_first=True), monkeypatch, slow={"uploads"})
+    assert taken == [("uploads", False), ("breaks", True)]
+
+
+class BothBreak(TwoJobs):
+    """A worker whose first job breaks the GPU before the second has begun on it."""
+
+    def __init__(self, second_is):
+        super().__init__()
+        self.second_is = second_is
+
+    def second_is_there(self):
+        queued = not self.scaler.jobs_queue.empty()
+        return queued if self.second_is == "queued" else "breaks" in self.scaler.jobs_tasks
+
+    async def handle(self, job):
+        while job["id"] == "uploads" and not self.second_is_there():
+            await asyncio.sleep(0)
+        self.unusable.set()
+        return {"error": "The GPU failed."}
+
+
+@pytest.mark.parametrize("second_is", ["queued", "a task"])
+def test_the_last_word_is_left_to_a_job_that_has_not_begun_and_neither_waits_for_the_other(
+    second_is, monkeypatch
+):
+    taken = posted_by(BothBreak(second_is), monkeypatch, one_by_one=True)
     assert taken == [("uploads", False), ("breaks", True)]

@@ -1,6 +1,7 @@
 """What is posted to the platform: that each change works, and that the SDK still needs it."""
 
 import asyncio
+import json
 from contextlib import contextmanager
 
 import aiohttp
@@ -9,6 +10,7 @@ import pytest
 from runpod.serverless.modules import rp_http, rp_progress
 
 from flux_worker.serving import sdk_posts
+from flux_worker.serving.sdk_pauses import Pauses
 
 
 @contextmanager
@@ -28,46 +30,127 @@ def answering(*statuses):
         yield f"{url}/job-done", taken
 
 
-def post(transmit, url):
+BODY = '{"output": {}}'
+
+
+def post(transmit, url, body=BODY):
     async def once():
         async with aiohttp.ClientSession() as session:
-            await transmit(session, url, '{"output": {}}')
+            await asyncio.wait_for(transmit(session, url, body), 60)
 
     asyncio.run(once())
+
+
+async def ours(session, url, body):
+    """Post as a worker that lives on."""
+    await sdk_posts.post_result(session, url, body, asyncio.Event())
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
     sleep = asyncio.sleep
     monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep(0))
+    monkeypatch.setattr(Pauses, "wait", lambda self: sleep(0))
 
 
-@pytest.mark.parametrize("trouble", [500, 503, 429, 408, 0])
-def test_a_result_is_posted_until_it_is_taken(trouble):
-    with answering(trouble, trouble, trouble, trouble, 200) as (url, taken):
-        post(sdk_posts.post_result, url)
-    assert taken == ['{"output": {}}']
+@pytest.mark.parametrize("trouble", [500, 503, 429, 408, 425, 0])
+def test_a_result_is_posted_until_it_is_taken(trouble, caplog):
+    with answering(*[trouble] * 40, 200) as (url, taken):
+        post(ours, url)
+    assert taken == [BODY]
+    assert len(caplog.records) == 2
 
 
-def test_a_result_that_is_refused_for_good_is_not_posted_again():
-    with answering(400, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
-        post(sdk_posts.post_result, url)
+@pytest.mark.parametrize("refusal", [400, 401, 403, 405, 410, 422])
+def test_a_result_that_is_refused_for_good_is_not_posted_again(refusal):
+    with answering(refusal, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
+        post(ours, url)
     assert taken == []
 
 
-def test_a_result_is_given_up_in_the_end():
-    answers = [503] * sdk_posts.POST_ATTEMPTS
-    with answering(*answers, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
-        post(sdk_posts.post_result, url)
+def test_a_job_that_is_not_found_is_believed_to_be_gone_only_after_a_while():
+    with answering(*[404] * (sdk_posts.NOT_FOUND_ATTEMPTS - 1), 200) as (url, taken):
+        post(ours, url)
+    assert taken == [BODY]
+    refusals = [404] * sdk_posts.NOT_FOUND_ATTEMPTS
+    with answering(*refusals, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
+        post(ours, url)
+    assert taken == []
+
+
+def test_an_image_that_is_too_large_for_an_answer_becomes_a_sentence():
+    body = json.dumps({"output": {"image_url": "data:" + "x" * 2_000_000}, "stopPod": True})
+    with answering(503, 413, 503, 200) as (url, taken):
+        post(ours, url, body)
+    answer = json.loads(taken[0])
+    assert set(answer) == {"error", "stopPod"}
+    assert "for its size, 2.0 MB: nothing is charged" in answer["error"]
+
+
+@pytest.mark.parametrize("body", ['{"error": "No."}', BODY.replace("{}", '{"image_url": "x"}')])
+def test_a_sentence_that_is_too_large_is_given_up(body):
+    with answering(413, 413, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
+        post(ours, url, body)
+    assert taken == []
+
+
+def test_half_a_surrogate_pair_arrives_as_json():
+    with answering(200) as (url, taken):
+        post(ours, url, json.dumps({"error": "got \ud800"}, ensure_ascii=False))
+    assert json.loads(taken[0]) == {"error": "got \ud800"}
+
+
+@pytest.mark.parametrize("trouble", [503, 0])
+def test_a_worker_that_ends_gives_a_result_a_bounded_time(trouble, monkeypatch):
+    monkeypatch.setattr(sdk_posts, "LAST_PATIENCE", 0.3)
+
+    async def ending(session, url, body):
+        shutdown = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.1, shutdown.set)
+        await sdk_posts.post_result(session, url, body, shutdown)
+
+    with answering(*[trouble] * 100_000) as (url, taken), pytest.raises(aiohttp.ClientError):
+        post(ending, url)
+    assert taken == []
+
+
+def test_a_result_that_is_taken_while_the_worker_ends_arrives():
+    async def ending(session, url, body):
+        shutdown = asyncio.Event()
+        shutdown.set()
+        await sdk_posts.post_result(session, url, body, shutdown)
+
+    with answering(503, 0, 200) as (url, taken):
+        post(ending, url)
+    assert taken == [BODY]
+
+
+def test_a_result_of_a_job_that_is_stopped_is_not_posted_any_more(caplog):
+    async def stopped(session, url, body):
+        posting = asyncio.create_task(ours(session, url, body))
+        while not caplog.records:
+            await asyncio.wait({posting}, timeout=0.01)
+        posting.cancel()
+        await asyncio.wait({posting})
+        assert posting.cancelled()
+
+    with answering(*[503] * 100_000) as (url, taken):
+        post(stopped, url)
     assert taken == []
 
 
 @pytest.mark.parametrize("trouble", [429, 0])
 def test_the_sdk_itself_still_loses_results(trouble):
-    assert rp_http._transmit is not sdk_posts.post_result
     with answering(trouble, 200) as (url, taken), pytest.raises(aiohttp.ClientError):
         post(rp_http._transmit, url)
     assert taken == []
+
+
+def test_the_sdk_itself_still_gives_up_at_a_404_or_413():
+    for refusal in (404, 413):
+        with answering(refusal, 200) as (url, taken), pytest.raises(aiohttp.ClientError):
+            post(rp_http._transmit, url)
+        assert taken == []
 
 
 def test_the_sdk_itself_still_sends_each_progress_on_a_thread_of_its_own(monkeypatch):

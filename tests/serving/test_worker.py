@@ -2,7 +2,6 @@ import asyncio
 import io
 import json
 import logging
-import time
 from contextlib import contextmanager
 from threading import Event
 from urllib.request import urlopen
@@ -91,6 +90,18 @@ def test_one_log_line_a_job_with_its_stages_and_no_prompt(make_worker, bucket_se
     assert "Ignored unknown parameters" in caplog.text
 
 
+def test_only_names_of_parameters_and_jobs_reach_the_log(make_worker, caplog):
+    caplog.set_level("INFO", "flux_worker")
+    odd = ["purple cat", "purple\ncat", "purple,cat", "紫色", "purple" * 40, "{purple}"]
+    given = {**SMALL, "style_strength": 1, "x.y-z": 1, **dict.fromkeys(odd, 1)}
+    answer = asyncio.run(make_worker().handle({"id": "pur\nple", "input": given}))
+    assert "image_url" in answer
+    [line] = [r.fields for r in caplog.records if r.message.startswith("Ignored")]
+    assert line == {"parameters": ["style_strength", "x.y-z"], "others": len(odd)}
+    assert [line["job"] for line in job_lines(caplog)] == ["?"]
+    assert "pur" not in "".join(str(vars(record)) for record in caplog.records)
+
+
 def test_a_refused_job_has_its_line_too(make_worker, caplog):
     caplog.set_level("INFO", "flux_worker")
     run(make_worker(), {**SMALL, "width": 1})
@@ -143,34 +154,40 @@ def test_a_job_that_is_made_or_refused_is_no_error_in_the_log(make_worker, caplo
 
 
 class SlowStorage(Storage):
-    """Takes its time for an upload: until the next generation has begun."""
+    """Uploads an image only when the next generation has begun, and notes whether it has."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.began, self.next_generation, self.overlapped = Event(), Event(), []
 
     async def publish(self, image, job_bucket=None):
-        await asyncio.to_thread(self.next_generation.wait, 30)
+        self.began.set()
+        self.overlapped.append(await asyncio.to_thread(self.next_generation.wait, 30))
         return await super().publish(image, job_bucket)
 
 
 def test_encoding_and_upload_overlap_the_next_generation(make_worker, pipe):
-    storage = SlowStorage(Settings())
-    storage.next_generation = Event()
-    seen = []
+    storage, seen = SlowStorage(Settings()), []
 
     def note_the_second(*_):
-        seen.append(time.monotonic())
+        seen.append(1)
         if len(seen) == 2:
             storage.next_generation.set()
 
     async def two_jobs():
         worker = make_worker({"storage": storage})
-        jobs = [{"id": str(seed), "input": {**SMALL, "seed": seed}} for seed in (1, 2)]
-        await asyncio.gather(*(worker.handle(job) for job in jobs))
+        first = asyncio.create_task(worker.handle({"id": "first", "input": SMALL}))
+        while not storage.began.is_set():
+            await asyncio.sleep(0.01)
+        await worker.handle({"id": "second", "input": SMALL})
+        await first
 
     hook = pipe.transformer.register_forward_pre_hook(note_the_second)
     try:
         asyncio.run(two_jobs())
     finally:
         hook.remove()
-    assert storage.next_generation.is_set()
+    assert storage.overlapped == [True, True]
 
 
 def test_a_cancelled_job_stops_before_the_next_begins(make_worker, pipe, caplog):

@@ -94,5 +94,5 @@ def _judge_unknown_keys(given: Mapping[str, object]) -> tuple[list[str], list[st
         elif not foreign.is_known(key) and (meant := spelling.meant(key, names)):
             faults.append(f"'{shown(key)[1:-1]}' is not a parameter; did you mean '{meant}'?")
         else:
-            unread.append(key[:40])
+            unread.append(key)
     return faults, unread

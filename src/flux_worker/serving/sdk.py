@@ -1,15 +1,18 @@
 """Hands the worker to the pinned SDK, runpod 1.12.0, with every change that is made to it.
 
-The changes are in `sdk_posts` and `sdk_loop`, each with its reason. Remove one when the SDK has
-made it itself: a test for each fails then.
+The changes are in the modules `sdk_…`, each with its reason. Remove one when the SDK has made it
+itself: a test for each fails then.
 """
 
+import asyncio
 from collections.abc import Iterable
 from functools import partial
+from multiprocessing import Process
 
 import runpod
-from runpod.serverless.modules import rp_http, rp_scale
+from runpod.serverless.modules import rp_http, rp_ping, rp_scale
 
+from flux_worker.serving import sdk_ping
 from flux_worker.serving.fitness import Check
 from flux_worker.serving.sdk_loop import Scaler
 from flux_worker.serving.sdk_posts import post_result
@@ -24,8 +27,10 @@ def serve(worker: Worker, checks: Iterable[Check], concurrency: int) -> None:
         checks: must hold before the first job.
         concurrency: how many jobs may be in flight at once.
     """
-    rp_http._transmit = post_result
-    rp_scale.JobScaler = partial(Scaler, unusable=worker.unusable)
+    shutdown = asyncio.Event()
+    rp_http._transmit = partial(post_result, shutdown=shutdown)
+    rp_ping.Process = partial(Process, name=sdk_ping.NAME)
+    rp_scale.JobScaler = partial(Scaler, unusable=worker.unusable, shutdown=shutdown)
     for check in checks:
         runpod.serverless.register_fitness_check(check)
     runpod.serverless.start(

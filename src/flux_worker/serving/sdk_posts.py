@@ -7,52 +7,103 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, InvalidURL
 from runpod.http_client import AsyncClientSession
 from runpod.serverless.modules import rp_http
 
 from flux_worker.serving.progress import Channel, Post
+from flux_worker.serving.sdk_pauses import Pauses, bounded
 
 log = logging.getLogger(__name__)
 
-POST_ATTEMPTS = 8
 POST_PATIENCE = 60.0
 """Seconds for one attempt: the largest answer has 10 MB."""
 LONGEST_PAUSE = 30.0
-"""Seconds. With the pauses doubling from one second, the last attempt comes after a minute and a
-half: longer than a platform's restart, shorter than anybody's patience."""
+"""Seconds. The pauses double from one second."""
+LAST_PATIENCE = 90.0
+"""Seconds that a result has from the shutdown on: longer than a platform's restart."""
+NOT_FOUND_ATTEMPTS = 5
+"""Until a 404 is believed, after 15 seconds: a proxy says so, too, while what is behind it starts.
+Otherwise the platform has forgotten the job, and nobody waits for the result."""
+PASSING = (408, 425, 429)
+"""Refusals that ask for another attempt."""
 PROGRESS_PATIENCE = 3.0
 """Seconds for one update. A result waits for the update before it, so it is short."""
 AS_THE_SDK_POSTS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
 
 
-async def post_result(session: ClientSession, url: str, body: str) -> None:
-    """Post a job's result until the platform takes it.
+async def post_result(session: ClientSession, url: str, body: str, shutdown: asyncio.Event) -> None:
+    """Post a job's result until the platform takes it; a stop of the job cancels that.
 
     The SDK retries a 5xx three times within seven seconds and gives up on a dropped connection or a
     429 at once: the result is lost and the job stays IN_PROGRESS (runpod-python issue 309).
 
     Raises:
-        ClientError: the platform refused it for good, or never took it.
+        ClientError: the platform refused it for good, or never took it and the worker shuts down.
     """
-    pause = 1.0
-    for attempt in range(1, POST_ATTEMPTS + 1):
+    try:
+        async with bounded(shutdown, LAST_PATIENCE):
+            await _post_until_taken(session, url, body, Pauses(1.0, LONGEST_PAUSE, shutdown))
+    except TimeoutError:
+        raise ClientError("The platform took no result before the worker's end.") from None
+
+
+async def _post_until_taken(session: ClientSession, url: str, body: str, pauses: Pauses) -> None:
+    attempts = 0
+    while True:
+        attempts += 1
         try:
-            async with session.post(
-                url,
-                data=body,
-                headers=AS_THE_SDK_POSTS,
-                timeout=ClientTimeout(total=POST_PATIENCE),
-                raise_for_status=True,
-            ) as response:
-                await response.read()
-                return
+            await _post(session, url, body)
+            break
         except (ClientError, TimeoutError) as error:
-            if attempt == POST_ATTEMPTS or _final(error):
+            status = error.status if isinstance(error, ClientResponseError) else None
+            if status == 413 and (smaller := _without_image(body)):
+                log.error("The platform refused a result of %d bytes for its size.", len(body))
+                body = smaller
+                continue
+            if _final(error, attempts):
                 raise
-            log.warning("The platform did not take a result; trying again in %.0f s.", pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            if attempts == 1:
+                reason = status or type(error).__name__
+                log.warning("The platform did not take a result (%s); trying again.", reason)
+        await pauses.wait()
+    if attempts > 1:
+        log.warning("The platform took a result at attempt %d.", attempts)
+
+
+async def _post(session: ClientSession, url: str, body: str) -> None:
+    async with session.post(
+        url,
+        # Half a surrogate pair, quoted from a request, becomes the JSON that it came as.
+        data=body.encode(errors="backslashreplace"),
+        headers=AS_THE_SDK_POSTS,
+        timeout=ClientTimeout(total=POST_PATIENCE),
+        raise_for_status=True,
+    ) as response:
+        await response.read()
+
+
+def _final(error: Exception, attempts: int) -> bool:
+    if isinstance(error, InvalidURL):
+        return True
+    if not isinstance(error, ClientResponseError) or not 400 <= error.status < 500:
+        return False
+    if error.status == 404:
+        return attempts >= NOT_FOUND_ATTEMPTS
+    return error.status not in PASSING
+
+
+def _without_image(body: str) -> str | None:
+    """Return the answer with a sentence in place of its image, or None where it has none."""
+    answer = json.loads(body)
+    if answer.pop("output", None) is None:
+        return None
+    error = (
+        f"The image could not be uploaded, and the platform refused the answer that holds it for "
+        f"its size, {len(body) / 1e6:.1f} MB: nothing is charged. Ask for a JPEG or a smaller "
+        "image, or have a bucket that takes it."
+    )
+    return json.dumps({**answer, "error": error})
 
 
 def channel() -> Channel | None:
@@ -79,9 +130,3 @@ async def progress_channel(job_id: str) -> AsyncIterator[Post]:
                 await response.read()
 
         yield post
-
-
-def _final(error: Exception) -> bool:
-    if not isinstance(error, ClientResponseError):
-        return False
-    return error.status < 500 and error.status not in (408, 429)

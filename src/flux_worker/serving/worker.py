@@ -20,6 +20,7 @@ from flux_worker.generation.report import Report
 from flux_worker.logs import timed
 from flux_worker.serving import progress
 from flux_worker.serving.gpu import Gpu
+from flux_worker.serving.names import LONGEST_ID, LONGEST_PARAMETER, plain
 from flux_worker.serving.progress import Channel
 from flux_worker.settings import Settings
 
@@ -63,7 +64,8 @@ class Worker:
     async def handle(self, job: Job) -> dict[str, Any]:
         """Run one job. Errors are answers, always with a string; only a cancelled job raises."""
         begin = time.perf_counter()
-        record: Record = {"job": str(job.get("id")), "status": "stopped", "seconds": {}}
+        job_id = job.get("id") if plain(job.get("id"), LONGEST_ID) else "?"
+        record: Record = {"job": job_id, "status": "stopped", "seconds": {}}
         try:
             async with progress.reporting(self._channel, record["job"]) as report:
                 answer = await self._run(job, record, report)
@@ -98,7 +100,10 @@ class Worker:
         with timed(seconds, "parse"):
             request, unread, bucket = self._parse(job)
         if unread:
-            log.warning("Ignored unknown parameters.", extra={"fields": {"parameters": unread}})
+            # The others may be a prompt, or a piece of one.
+            named = [key for key in unread if plain(key, LONGEST_PARAMETER)]
+            fields = {"parameters": named, "others": len(unread) - len(named)}
+            log.warning("Ignored unknown parameters.", extra={"fields": fields})
         record |= {
             "width": request.width,
             "height": request.height,

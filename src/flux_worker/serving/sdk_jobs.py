@@ -1,0 +1,133 @@
+"""Which jobs the worker has, from the take to the end, and which of them must stop."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from flux_worker.serving.names import LONGEST_ID, plain
+
+log = logging.getLogger(__name__)
+
+REFUSAL = "refusal"
+"""Beside a job's `id`, in place of its `input`: the sentence that answers it."""
+ODD_ID = "The job came with an id that the worker can't use, so it was not run: send the job again."
+READ = ("id", "input", "s3Config")
+"""What is read of a job. The SDK makes attributes of all keys, and breaks on some names."""
+
+EARLY = 1.0
+"""Seconds that a stop may be ahead of its job: both are on their way, on two connections."""
+REMEMBERED = 1000
+"""Jobs whose end is remembered."""
+
+
+def sound(given: object) -> dict[str, Any] | None:
+    """Return a job that the SDK can run and post, or None where nobody can be answered.
+
+    What the SDK does with another one ends its loop, or every request after it: it subscripts the
+    job, hashes the id and puts it into a header of all requests, and into an address.
+    """
+    if not isinstance(given, dict):
+        return None
+    job_id = given.get("id")
+    if plain(job_id, LONGEST_ID):
+        batch = {"batchId": given["batchId"]} if plain(given.get("batchId"), LONGEST_ID) else {}
+        return {**{key: given[key] for key in READ if key in given}, **batch}
+    if isinstance(job_id, bool) or not isinstance(job_id, str | int | float):
+        return None
+    # Dots alone would be a way through the address, and a long header is refused every time.
+    if not str(job_id).strip(".") or len(str(job_id)) > LONGEST_ID:
+        return None
+    return {"id": quote(str(job_id), safe="", errors="replace"), REFUSAL: ODD_ID}
+
+
+@dataclass
+class Run:
+    """One run of a job."""
+
+    begun: bool = False
+    answered: bool = False
+    """The handler is done with it; its answer may still be on its way."""
+    stopped: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Jobs:
+    """The runs that are here now, by the id of their job."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._here: dict[str, Run] = {}
+        self._ended: dict[str, None] = {}
+        self._early_stops: dict[str, float] = {}
+
+    async def take(self, given: list[Any]) -> list[dict[str, Any]]:
+        """Return those of the delivered jobs that are to be run; the log has the others.
+
+        A job that is here already is answered by its run. Where that one has been stopped, nobody
+        would, so the new run waits until it has ended.
+        """
+        taken = dict[str, dict[str, Any]]()
+        for each in given:
+            if (job := sound(each)) is None:
+                log.error("The platform delivered a job whose id can't be answered; it is dropped.")
+            elif (run := self._here.get(job["id"])) and (job["id"] in taken or not run.stopped):
+                log.warning("Job %s was delivered twice; it runs once.", job["id"])
+            else:
+                if run:
+                    await run.ended.wait()
+                if self._take(job["id"]):
+                    taken[job["id"]] = job
+        return list(taken.values())
+
+    def _take(self, job_id: str) -> bool:
+        early = (
+            asyncio.get_running_loop().time() - self._early_stops.pop(job_id, float("-inf")) < EARLY
+        )
+        self._ended.pop(job_id, None)
+        self._here[job_id] = Run()
+        if early:
+            log.info("Job %s was stopped before it came.", job_id)
+            self.end(job_id)
+        return not early
+
+    def begin(self, job_id: str) -> None:
+        """Note that a job's task has begun: from now on it is stopped by cancelling that."""
+        self._here[job_id].begun = True
+
+    def stopped(self, job_id: str) -> bool:
+        """Say whether a job was told to stop."""
+        return self._here[job_id].stopped
+
+    def answer(self, job_id: str) -> None:
+        """Note that the handler is done with a job."""
+        self._here[job_id].answered = True
+
+    def unanswered(self) -> bool:
+        """Say whether there is a job that the handler isn't done with, be it not begun."""
+        return any(not run.answered for run in self._here.values())
+
+    def end(self, job_id: str) -> None:
+        """Note that a job's run has ended."""
+        self._here.pop(job_id).ended.set()
+        self._ended[job_id] = None
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    def stop(self, job_id: str) -> bool:
+        """Note a stop, and say whether a task must be cancelled for it.
+
+        A stop names a job and not one of its runs. Where the job is here, its run is meant. Where
+        its last run here has ended, that one was meant: a stop that hits nothing costs seconds of
+        the GPU, one that hits the job's retry loses that. Otherwise the job may be on its way.
+        """
+        if run := self._here.get(job_id):
+            # Cancelled a second time, a task would not come to its own end.
+            cancel, run.stopped = run.begun and not run.stopped, True
+            return cancel
+        now = asyncio.get_running_loop().time()
+        self._early_stops = {k: at for k, at in self._early_stops.items() if now - at < EARLY}
+        if job_id not in self._ended:
+            self._early_stops[job_id] = now
+        return False

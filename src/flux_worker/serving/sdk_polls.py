@@ -1,0 +1,104 @@
+"""How the worker asks the platform for jobs and stops: patiently, and slower where it fails."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import ClientResponseError, ClientSession
+from runpod.serverless.modules import rp_job
+
+from flux_worker.serving.sdk_pauses import Pauses
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 90.0
+"""Seconds, the SDK's own: the platform holds a poll open until it has something to say."""
+HELD = 1.0
+"""Seconds from which a poll counts as held open."""
+FIRST_PAUSE = 0.1
+LONGEST_IDLE = 1.0
+"""Seconds after nothing. A job may come at any time, and the next poll may be held open."""
+LONGEST_FAILING = 10.0
+"""Seconds after a failure: what an idle worker may be late when the platform is back."""
+
+NOTHING = (204, 400)
+"""No job; 400 is usual under FlashBoot."""
+
+
+class Poll:
+    """Asks for one kind of thing again and again.
+
+    The SDK asks again at once, however it was answered: thousands of times a second where the
+    platform answers at once, and with a line in the log for each failure.
+    """
+
+    def __init__(self, kind: str, shutdown: asyncio.Event) -> None:
+        """Ask for this kind of thing; the shutdown ends a pause at once."""
+        self._kind = kind
+        self._idle = Pauses(FIRST_PAUSE, LONGEST_IDLE, shutdown)
+        self._failing = Pauses(FIRST_PAUSE, LONGEST_FAILING, shutdown)
+        self._held = self._failed = False
+
+    async def ask(self, fetch: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
+        """Return what comes; nothing where that fails, which is said once, as is its end."""
+        clock = asyncio.get_running_loop().time
+        begin, failure, answer = clock(), "", list[Any]()
+        try:
+            async with asyncio.timeout(PATIENCE) as patience:
+                answer = await fetch()
+        except Exception as error:
+            status = f" {error.status}" if isinstance(error, ClientResponseError) else ""
+            # What was held until the patience ended brought nothing, but did not fail.
+            failure = "" if patience.expired() else type(error).__name__ + status
+        self._held = clock() - begin >= HELD
+        if failure and not self._failed:
+            log.warning("Asking the platform for %s fails (%s).", self._kind, failure)
+        elif self._failed and not failure:
+            log.warning("Asking the platform for %s works again.", self._kind)
+        self._failed = bool(failure)
+        return answer
+
+    async def rest(self, useful: bool) -> None:
+        """Pause, unless what came was useful or the platform held the poll open."""
+        if self._failed:
+            await self._failing.wait()
+            return
+        self._failing.reset()
+        if useful or self._held:
+            self._idle.reset()
+        else:
+            await self._idle.wait()
+
+
+async def take_jobs(session: ClientSession, count: int) -> list[Any]:
+    """Take up to that many jobs, whatever they look like.
+
+    The SDK raises for a job that lacks a field, so that nobody can answer it.
+
+    Raises:
+        Exception: the platform refused, is away, or answered something else than JSON.
+    """
+    async with session.get(rp_job._job_get_url(count)) as response:
+        if response.status in NOTHING:
+            return []
+        response.raise_for_status()
+        body = await response.json(content_type=None)
+    if body is None:
+        return []
+    return body if isinstance(body, list) else [body]
+
+
+async def hear_stops(session: ClientSession) -> list[Any]:
+    """Return the ids of jobs to stop.
+
+    Raises:
+        Exception: the platform refused, is away, or answered something else than a list of ids.
+    """
+    async with session.get(rp_job._job_stop_url()) as response:
+        if response.status in NOTHING:
+            return []
+        response.raise_for_status()
+        body = await response.json(content_type=None)
+    stops = (body or {}).get("jobsToStop") or []
+    return [each for each in stops if isinstance(each, str)]

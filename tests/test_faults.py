@@ -184,7 +184,7 @@ def test_a_result_that_is_too_large_for_the_platform_becomes_a_sentence(stage):
     report = generate(stage)
     assert stage.queue.faults == 1
     assert report["status"] == "FAILED"
-    assert "nothing is charged. Ask for a JPEG" in report["error"]
+    assert "no cost is reported. Ask for a JPEG" in report["error"]
     assert "output" not in report
 
 

@@ -2,6 +2,7 @@ import asyncio
 import base64
 import hashlib
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import loopback
 import pytest
@@ -36,7 +37,7 @@ def put(*answers, key="k"):
 
     async def putting(url):
         async with web.session() as to:
-            return await s3.put(to, bucket_at(url), key, DATA, Content_Type="image/png")
+            return await s3.put(to, bucket_at(url), key, DATA, "image/png", "no-store")
 
     with loopback.serving(take) as url:
         return asyncio.run(putting(url)), seen
@@ -44,12 +45,13 @@ def put(*answers, key="k"):
 
 def test_an_upload_says_what_it_is_and_proves_it():
     stored, (upload,) = put((200, b"", {"ETag": f'"{MD5}"'}), key="a b/ü~.png")
-    assert upload.path == "/photos/a%20b/%C3%BC~.png"
+    assert upload.path.partition("?")[0] == "/photos/a%20b/%C3%BC~.png"
     assert upload.body == DATA
     assert upload.headers["Content-Type"] == "image/png"
     assert base64.b64decode(upload.headers["Content-MD5"]).hex() == MD5
-    for name in ("content-md5", "content-type", "host"):
-        assert name in upload.headers["Authorization"]
+    assert upload.headers["Cache-Control"] == "no-store"
+    (signed,) = parse_qs(urlsplit(upload.path).query)["X-Amz-SignedHeaders"]
+    assert {"cache-control", "content-md5", "content-type", "host"} <= set(signed.split(";"))
     assert (stored.key, stored.version) == ("a b/ü~.png", None)
 
 
@@ -90,8 +92,8 @@ def test_the_version_is_kept_where_there_is_one():
 def test_the_object_goes_to_the_region_that_the_server_asks_for(answer, region):
     stored, (first, second) = put(answer, (200, b"", {"ETag": MD5}))
     assert stored.address.region == region
-    assert "/us-east-1/s3/" in first.headers["Authorization"]
-    assert f"/{region}/s3/" in second.headers["Authorization"]
+    assert "%2Fus-east-1%2Fs3%2F" in first.path
+    assert f"%2F{region}%2Fs3%2F" in second.path
 
 
 @pytest.mark.parametrize(
@@ -124,3 +126,21 @@ def test_a_url_is_signed_for_the_region_of_the_bucket():
     assert "X-Amz-Expires=60" in signed
     public = bucket_at("https://s3.example.com", bucket_public_url="https://cdn.example.com/")
     assert s3.url_of(public, "a b", 60) == "https://cdn.example.com/a%20b"
+
+
+def test_neither_profiles_nor_shared_files_of_other_programs_matter(monkeypatch, tmp_path):
+    (tmp_path / "config").write_text("[default]\nuse_fips_endpoint = true\nregion = mars-1\n")
+    for name, value in {
+        "AWS_PROFILE": "nope",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_SESSION_TOKEN": "somebody's",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "AWS_USE_DUALSTACK_ENDPOINT": "true",
+        "AWS_ENDPOINT_URL_S3": "https://elsewhere.example.com",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3._session.cache_clear()
+    signed = s3.url_of(bucket_at("https://s3.eu-west-1.amazonaws.com"), "k", 60)
+    assert signed.startswith("https://photos.s3.eu-west-1.amazonaws.com/k?X-Amz-")
+    assert "Security-Token" not in signed

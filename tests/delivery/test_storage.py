@@ -158,7 +158,10 @@ def test_a_failed_upload_does_not_lose_the_image(bucket_settings, wrong, caplog)
 def test_uploads_are_signed_and_carry_no_checksum_which_r2_and_google_refuse(wire):
     assert on(wire).startswith(f"{wire.url}/photos/20")
     (upload,) = wire.seen
-    assert upload.headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=id/")
+    query = parse_qs(urlsplit(upload.path).query)
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert query["X-Amz-Credential"][0].startswith("id/")
+    assert "Authorization" not in upload.headers
     names = [name.lower() for name in upload.headers]
     assert not [name for name in names if "checksum" in name or "crc" in name]
 
@@ -230,9 +233,8 @@ def test_a_jobs_bucket_in_another_region_gets_a_url_that_works(monkeypatch, endp
 def test_a_temporary_keys_token_is_in_the_upload_and_in_the_url(wire):
     url = on(wire, bucket_access_key_id="ASIAEXAMPLE", bucket_session_token="a/token==")
     (upload,) = wire.seen
-    assert upload.headers["X-Amz-Security-Token"] == "a/token=="
-    assert "x-amz-security-token" in upload.headers["Authorization"]
-    assert parse_qs(urlsplit(url).query)["X-Amz-Security-Token"] == ["a/token=="]
+    for signed in (upload.path, url):
+        assert parse_qs(urlsplit(signed).query)["X-Amz-Security-Token"] == ["a/token=="]
 
 
 def test_signed_urls_may_have_a_host_of_their_own(wire):

@@ -84,7 +84,7 @@ def test_an_image_that_is_too_large_for_an_answer_becomes_a_sentence():
         post(ours, url, body)
     answer = json.loads(taken[0])
     assert set(answer) == {"error", "stopPod"}
-    assert "for its size, 2.0 MB: nothing is charged" in answer["error"]
+    assert "for its size, 2.0 MB: no cost is reported" in answer["error"]
 
 
 @pytest.mark.parametrize("body", ['{"error": "No."}', BODY.replace("{}", '{"image_url": "x"}')])

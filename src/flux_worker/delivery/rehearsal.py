@@ -38,7 +38,7 @@ async def rehearse(bucket: Bucket, seconds: int) -> Bucket:
     async with web.session() as session:
         try:
             async with asyncio.timeout(s3.UPLOAD_PATIENCE):
-                stored = await s3.put(session, bucket, key, content, Content_Type="text/plain")
+                stored = await s3.put(session, bucket, key, content, "text/plain", "no-store")
         except Exception as error:
             raise CannotStart(
                 f"The bucket {name} can't be written ({causes.kind(error)}): "

@@ -1,22 +1,24 @@
 """Speaks S3 to one bucket: puts an object, removes it, and signs its URL.
 
-Requests are signed by botocore. Its client isn't used: it follows a bucket to another region for
-the upload, but signs URLs for the first one; it reads every answer to its end, has no deadline, and
-takes settings from profiles and variables that are not ours.
+boto3 signs every request, as a presigned URL; it doesn't send them. It would follow a bucket to
+another region for the upload, but sign URLs for the first one; and it reads every answer to its end
+and has no deadline, so that a sick server would hold a thread for as long as it likes.
 """
 
 import asyncio
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from functools import lru_cache
+from typing import Any
 
+import boto3.session
+import botocore.session
 from aiohttp import ClientError, ClientSession, InvalidURL
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from botocore.config import Config
 
 from flux_worker import guard
 from flux_worker.delivery.address import AWS_REGION, Address
@@ -28,6 +30,8 @@ UPLOAD_PATIENCE = 60.0
 1.3 Mbit/s; who waits longer pays for the GPU longer than most images take."""
 PAUSES = (0.2, 0.6, 1.8)
 """Seconds between the attempts to upload, of which there is one more."""
+SIGNED_FOR = 900
+"""Seconds that a request may take to arrive: the clocks of the two may differ, too."""
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses with which a server asks to be tried again."""
 
@@ -71,7 +75,9 @@ class Stored:
     """In a bucket that keeps versions, which one."""
 
 
-async def put(to: ClientSession, bucket: Bucket, key: str, data: bytes, **headers: str) -> Stored:
+async def put(
+    to: ClientSession, bucket: Bucket, key: str, data: bytes, content_type: str, cache_control: str
+) -> Stored:
     """Upload an object, in four attempts, and in the region that the server asks for.
 
     Args:
@@ -79,7 +85,8 @@ async def put(to: ClientSession, bucket: Bucket, key: str, data: bytes, **header
         bucket: where to.
         key: the object's.
         data: the object.
-        headers: kept with it, such as `Content_Type`.
+        content_type: kept with it.
+        cache_control: kept with it.
 
     Raises:
         Refused: the server doesn't take it.
@@ -87,17 +94,20 @@ async def put(to: ClientSession, bucket: Bucket, key: str, data: bytes, **header
         ClientError, TimeoutError, OSError: it can't be reached.
     """
     digest = hashlib.md5(data, usedforsecurity=False).digest()
-    kept = {name.replace("_", "-"): value for name, value in headers.items()}
-    # Buckets with object lock demand it, and no provider refuses it.
-    kept["Content-MD5"] = base64.b64encode(digest).decode()
+    headers = {
+        "Content-Type": content_type,
+        "Cache-Control": cache_control,
+        # Buckets with object lock demand it, and no provider refuses it.
+        "Content-MD5": base64.b64encode(digest).decode(),
+    }
     for pause in PAUSES:
         try:
-            return await _put_once(to, bucket, key, data, kept)
+            return await _put_once(to, bucket, key, data, headers)
         except (Refused, ClientError, TimeoutError, OSError) as error:
             if not _is_passing(error):
                 raise
         await asyncio.sleep(pause)
-    return await _put_once(to, bucket, key, data, kept)
+    return await _put_once(to, bucket, key, data, headers)
 
 
 def refusal(answer: Answer) -> Refused:
@@ -119,8 +129,9 @@ async def remove(to: ClientSession, bucket: Bucket, stored: Stored) -> None:
         Refused: the key may not.
         ClientError, TimeoutError, OSError: the server can't be reached.
     """
-    query = {"versionId": stored.version} if stored.version else {}
-    answer = await _signed(to, "DELETE", bucket, stored.address, stored.key, {}, query=query)
+    version = {"VersionId": stored.version} if stored.version else {}
+    url = _signed("delete_object", bucket, stored.address, stored.key, SIGNED_FOR, **version)
+    answer = await ask(to, "DELETE", url, allow_redirects=False)
     if answer.status >= 300:
         raise refusal(answer)
 
@@ -132,22 +143,20 @@ def url_of(bucket: Bucket, key: str, seconds: int) -> str:
     """
     if public := bucket.public(key):
         return public
-    region = bucket.address.region
-    address = (bucket.presign_address or bucket.address).in_region(region)
-    request = AWSRequest("GET", address.url(key))
-    S3SigV4QueryAuth(_credentials(bucket), "s3", region, expires=seconds).add_auth(request)
-    return str(request.url)
+    address = bucket.presign_address or bucket.address
+    address = address.in_region(bucket.address.region)
+    return _signed("get_object", bucket, address, key, seconds)
 
 
 async def _put_once(
     to: ClientSession, bucket: Bucket, key: str, data: bytes, headers: Mapping[str, str]
 ) -> Stored:
     address = bucket.address
-    answer = await _signed(to, "PUT", bucket, address, key, headers, data)
+    answer = await _send(to, bucket, address, key, data, headers)
     region = refusal(answer).region
     if region and region != address.region:
         address = address.in_region(region)
-        answer = await _signed(to, "PUT", bucket, address, key, headers, data)
+        answer = await _send(to, bucket, address, key, data, headers)
     if not 200 <= answer.status < 300:
         raise refusal(answer)
     etag = answer.headers.get("ETag", "").strip('"').lower()
@@ -167,35 +176,65 @@ def _is_passing(error: Exception) -> bool:
     return not isinstance(cause, guard.ForbiddenAddress) and not isinstance(error, InvalidURL)
 
 
-async def _signed(
+async def _send(
     to: ClientSession,
-    method: str,
     bucket: Bucket,
     address: Address,
     key: str,
+    data: bytes,
     headers: Mapping[str, str],
-    data: bytes = b"",
-    query: Mapping[str, str] = {},
 ) -> Answer:
-    url = f"{address.url(key)}?{urlencode(query)}" if query else address.url(key)
-    request = AWSRequest(method, url, data=data, headers=headers)
-    S3SigV4Auth(_credentials(bucket), "s3", address.region).add_auth(request)
+    kept = {name.replace("-", ""): value for name, value in headers.items()}  # boto3's names
     return await ask(
         to,
-        method,
-        url,
-        request.headers,
+        "PUT",
+        _signed("put_object", bucket, address, key, SIGNED_FOR, **kept),
+        headers,
         data,
         allow_redirects=False,
         # AWS closes the connection of what it sends elsewhere, with its answer lost in a long body.
-        expect100=bool(data) and "amazonaws.com" in address.host,
+        expect100="amazonaws.com" in address.host,
     )
 
 
-def _credentials(bucket: Bucket) -> Credentials:
+def _signed(
+    operation: str, bucket: Bucket, address: Address, key: str, seconds: int, **parameters: str
+) -> str:
+    """Return a URL that is signed for one operation, for so many seconds."""
+    url: str = _client(bucket, address).generate_presigned_url(
+        operation,
+        Params={"Bucket": address.name, "Key": key, **parameters},
+        ExpiresIn=seconds,
+    )
+    return url
+
+
+def _client(bucket: Bucket, address: Address) -> Any:
     token = bucket.session_token
-    return Credentials(
-        bucket.access_key_id.get_secret_value(),
-        bucket.secret_access_key.get_secret_value(),
-        token and token.get_secret_value(),
+    return _session().client(
+        "s3",
+        endpoint_url=address.endpoint_url,
+        region_name=address.region,
+        aws_access_key_id=bucket.access_key_id.get_secret_value(),
+        aws_secret_access_key=bucket.secret_access_key.get_secret_value(),
+        aws_session_token=token and token.get_secret_value(),
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": address.addressing},
+            # Cloudflare R2, Google Cloud Storage and others refuse boto3's own checksums.
+            request_checksum_calculation="when_required",
+            use_dualstack_endpoint=False,
+            use_fips_endpoint=False,
+        ),
     )
+
+
+@lru_cache(maxsize=1)
+def _session() -> boto3.session.Session:
+    """Return boto3's session, without profiles and files that other programs share."""
+    of_our_own: dict[str, Any] = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    return boto3.session.Session(botocore_session=botocore.session.Session(of_our_own))

@@ -103,8 +103,8 @@ class Storage:
                 bucket,
                 key,
                 image.data,
-                Content_Type=image.format.content_type,
-                Cache_Control=CACHE_CONTROL,
+                image.format.content_type,
+                CACHE_CONTROL,
             )
         bucket = replace(bucket, address=stored.address)
         if not is_callers:

@@ -100,7 +100,7 @@ def _without_image(body: str) -> str | None:
         return None
     error = (
         f"The image could not be uploaded, and the platform refused the answer that holds it for "
-        f"its size, {len(body) / 1e6:.1f} MB: nothing is charged. Ask for a JPEG or a smaller "
+        f"its size, {len(body) / 1e6:.1f} MB: no cost is reported. Ask for a JPEG or a smaller "
         "image, or have a bucket that takes it."
     )
     return json.dumps({**answer, "error": error})

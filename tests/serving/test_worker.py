@@ -2,6 +2,7 @@ import asyncio
 import io
 import json
 import logging
+import time
 from contextlib import contextmanager
 from threading import Event
 from urllib.request import urlopen
@@ -72,13 +73,17 @@ def levels(caplog):
 
 def test_one_log_line_a_job_with_its_stages_and_no_prompt(make_worker, bucket_settings, caplog):
     caplog.set_level("INFO", "flux_worker")
-    answer = run(make_worker(**bucket_settings), {**SMALL, "prompt": "purple " * 100, "style": "x"})
+    worker = make_worker(**bucket_settings)
+    begin = time.perf_counter()
+    answer = run(worker, {**SMALL, "prompt": "purple " * 100, "style": "x"})
+    elapsed = time.perf_counter() - begin
     [line] = job_lines(caplog)
     stages = (
         "parse fetch wait_for_gpu text_encoding denoising per_step decoding encode upload total"
     )
     assert set(line["seconds"]) == set(stages.split())
-    assert all(value >= 0 for value in line["seconds"].values())
+    assert all(0 <= value <= line["seconds"]["total"] for value in line["seconds"].values())
+    assert line["seconds"]["total"] <= elapsed
     assert (line["job"], line["status"], line["seed"]) == ("test", "completed", 7)
     assert (line["width"], line["height"], line["steps"]) == (256, 256, 1)
     assert line["dropped_tokens"] == 101 - 64

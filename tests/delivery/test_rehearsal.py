@@ -196,7 +196,11 @@ def test_a_server_that_never_answers_is_named(monkeypatch):
 
 
 def test_a_page_that_takes_everything_is_no_bucket():
-    with loopback.serving(lambda request: request.answer(200, b"<html>Log in")) as portal:
+    def log_in(request):
+        request.body()
+        request.answer(200, b"<html>Log in")
+
+    with loopback.serving(log_in) as portal:
         said = refusal_of(given(portal))
     assert "what answers at 127.0.0.1 isn't an S3 server" in said
 

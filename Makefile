@@ -22,7 +22,7 @@ test: $(VENV)/ready  ## all tests; ARGS="…" goes to pytest
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-quick: $(VENV)/ready  ## the tests that need no model, no server and no program
-	$(RUN) -m pytest -m "not soak and not real" $(ARGS)
+	$(RUN) -m pytest -n 3 -m "not soak and not real" $(ARGS)
 
 soak: $(VENV)/ready  ## the tests that take long
 	$(RUN) -m pytest -m soak --timeout 3600 $(ARGS)

@@ -40,7 +40,7 @@ def serving(handle: Callable[[Incoming], None]) -> Iterator[str]:
     methods = {f"do_{name}": answer for name in ("GET", "HEAD", "POST", "PUT", "DELETE")}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Incoming,), methods))
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Event
@@ -45,7 +45,8 @@ from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 logging.basicConfig(level="INFO")
 try:
-    print(lookup.find(Settings.from_environment(), Path(sys.argv[1]), Path(sys.argv[2])))
+    baked, cached = map(Path, sys.argv[1:])
+    print(lookup.find(Settings.from_environment(), baked, cached).folder)
 except CannotStart as reason:
     print(reason)
 """
@@ -161,6 +162,29 @@ SMALL = {"prompt": "a red circle", "width": 256, "height": 256, "num_inference_s
 
 def request(model: ServedModel = DEV, **given: Any) -> ImageRequest:
     return ImageRequest.parse({**SMALL, **given}, model)[0]
+
+
+@contextmanager
+def before_each_pass(module: nn.Module, action: Callable[[], object]) -> Iterator[None]:
+    """Do something before each of a module's forward passes."""
+
+    def act(*_: object) -> None:  # what a hook returns would become the module's input
+        action()
+
+    hook = module.register_forward_pre_hook(act)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def failing(module: nn.Module, error: Exception) -> AbstractContextManager[None]:
+    """Have a module's forward passes fail."""
+
+    def fail() -> None:
+        raise error
+
+    return before_each_pass(module, fail)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from flux_worker.engine.card import Card
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import loading
+from flux_worker.weights.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.real
 
@@ -140,3 +141,15 @@ def test_the_demo_weights_are_flux_in_small(pipe):
     assert len(pipe.transformer.transformer_blocks) > 0
     assert len(pipe.transformer.single_transformer_blocks) > 0
     assert sum(file.stat().st_size for file in DEMO.rglob("*")) < 12e6
+
+
+def test_the_headers_are_read_once(monkeypatch):
+    read, folders = Checkpoint.read.__func__, []
+
+    def counted(cls, folder):
+        folders.append(folder)
+        return read(cls, folder)
+
+    monkeypatch.setattr(Checkpoint, "read", classmethod(counted))
+    pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))
+    assert folders == [DEMO]

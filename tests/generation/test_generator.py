@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, counting_calls, request, run
+from conftest import SMALL, counting_calls, failing, request, run
 
 from flux_worker.contract.catalog import DEV, SCHNELL
 from flux_worker.errors import DeviceUnusable, GenerationStopped
@@ -182,18 +182,6 @@ def test_a_broken_image_is_an_error_that_costs_nothing(pipe, make_worker, change
     assert says in answer["error"]
     assert "no cost is reported" in answer["error"]
     assert "image_url" in run(make_worker(), SMALL)
-
-
-@contextlib.contextmanager
-def failing(module, error):
-    def fail(*_):
-        raise error
-
-    hook = module.register_forward_pre_hook(fail)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def test_out_of_memory_names_the_size_and_the_worker_goes_on(pipe, make_worker):

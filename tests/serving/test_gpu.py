@@ -6,12 +6,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from threading import Event
 
 import pytest
 import torch
-from conftest import ROOT, SMALL, counting_calls, request, run
+from conftest import ROOT, SMALL, before_each_pass, counting_calls, failing, request, run
 
 from flux_worker.contract.catalog import DEV
 from flux_worker.errors import CannotStart, DeviceUnusable, GenerationFailed
@@ -27,25 +27,6 @@ def fresh(pipe):
     return Gpu(lambda: pipe, DEV)
 
 
-@contextmanager
-def before_each_step(pipe, action):
-    def hook_in(*_):
-        action()
-
-    hook = pipe.transformer.register_forward_pre_hook(hook_in)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def failing(error):
-    def fail():
-        raise error
-
-    return fail
-
-
 def generate(gpu, seconds=None, **given):
     spent = {} if seconds is None else seconds
     return gpu.generate(request(**given), Inputs(), lambda progress: None, spent)
@@ -59,7 +40,7 @@ def test_the_model_is_loaded_warmed_up_and_run_on_one_thread(pipe):
         return pipe
 
     gpu = Gpu(load, DEV)
-    with before_each_step(pipe, lambda: threads.append(threading.current_thread())):
+    with before_each_pass(pipe.transformer, lambda: threads.append(threading.current_thread())):
         gpu.warm_up(request())
         asyncio.run(generate(gpu))
     assert len(threads) == 3
@@ -69,12 +50,15 @@ def test_the_model_is_loaded_warmed_up_and_run_on_one_thread(pipe):
 
 
 def test_what_prevents_loading_is_raised_where_it_can_be_said():
+    def load():
+        raise CannotStart("no weights")
+
     with pytest.raises(CannotStart, match="no weights"):
-        Gpu(failing(CannotStart("no weights")), DEV)
+        Gpu(load, DEV)
 
 
 def test_a_warm_up_that_fails_is_raised_too(pipe, fresh):
-    broken = before_each_step(pipe, failing(torch.OutOfMemoryError("x")))
+    broken = failing(pipe.transformer, torch.OutOfMemoryError("x"))
     with broken, pytest.raises(GenerationFailed, match="out of memory"):
         fresh.warm_up(request())
     fresh.warm_up(request())
@@ -99,7 +83,7 @@ def test_jobs_run_one_after_the_other_and_the_loop_stays_free(pipe, fresh):
         overlaps.append(len(running))
         running.pop()
 
-    with before_each_step(pipe, note):
+    with before_each_pass(pipe.transformer, note):
         asyncio.run(three_jobs())
     assert overlaps == [1] * 24
     assert ticks > 3
@@ -116,7 +100,7 @@ def test_the_wait_for_the_turn_is_among_the_stages(pipe, fresh):
         await asyncio.gather(first, second)
 
     begin = time.perf_counter()
-    with before_each_step(pipe, held.wait):
+    with before_each_pass(pipe.transformer, held.wait):
         asyncio.run(two_jobs())
     assert 0.25 <= seconds["second"]["wait_for_gpu"] < time.perf_counter() - begin
     assert seconds["second"]["wait_for_gpu"] > seconds["first"]["wait_for_gpu"]
@@ -140,14 +124,14 @@ def test_a_cancelled_job_that_waits_is_never_begun(pipe, fresh):
         await generate(fresh)
         return second.cancelled()
 
-    with before_each_step(pipe, hold), counting_calls(pipe.transformer) as steps:
+    with before_each_pass(pipe.transformer, hold), counting_calls(pipe.transformer) as steps:
         assert asyncio.run(cancel_the_second())
     assert len(steps) == 2
 
 
 def test_a_broken_gpu_is_said_for_good(pipe, fresh, make_worker):
     worker = make_worker({"gpu": fresh})
-    with before_each_step(pipe, failing(BROKEN)):
+    with failing(pipe.transformer, BROKEN):
         answer = run(worker, SMALL)
     assert set(answer) == {"error"}
     assert "this worker is being replaced" in answer["error"]
@@ -171,13 +155,13 @@ def test_a_gpu_that_breaks_under_a_cancelled_job_is_noticed(pipe, fresh):
         cancelled.wait()
         raise BROKEN
 
-    with before_each_step(pipe, fail):
+    with before_each_pass(pipe.transformer, fail):
         asyncio.run(cancel())
 
 
 def test_a_failed_job_keeps_its_stages(pipe, fresh):
     seconds = {}
-    with before_each_step(pipe, failing(BROKEN)), pytest.raises(DeviceUnusable):
+    with failing(pipe.transformer, BROKEN), pytest.raises(DeviceUnusable):
         asyncio.run(generate(fresh, seconds))
     assert set(seconds) == {"wait_for_gpu", "text_encoding", "denoising"}
 
@@ -240,7 +224,7 @@ def test_what_a_failed_job_held_is_free_at_once(pipe, fresh):
 
     gc.disable()
     try:
-        with before_each_step(pipe, fail):
+        with before_each_pass(pipe.transformer, fail):
             assert asyncio.run(fail_and_go_on())
     finally:
         gc.enable()

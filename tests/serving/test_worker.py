@@ -3,13 +3,12 @@ import io
 import json
 import logging
 import time
-from contextlib import contextmanager
 from threading import Event
 from urllib.request import urlopen
 
 import pytest
 import torch
-from conftest import SMALL, run
+from conftest import SMALL, before_each_pass, counting_calls, failing, run
 from PIL import Image
 
 from flux_worker.contract.catalog import DEV
@@ -114,18 +113,6 @@ def test_a_refused_job_has_its_line_too(make_worker, caplog):
     assert line["status"] == "refused"
 
 
-@contextmanager
-def failing(module, error):
-    def fail(*_):
-        raise error
-
-    hook = module.register_forward_pre_hook(fail)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
@@ -187,11 +174,8 @@ def test_encoding_and_upload_overlap_the_next_generation(make_worker, pipe):
         await worker.handle({"id": "second", "input": SMALL})
         await first
 
-    hook = pipe.transformer.register_forward_pre_hook(note_the_second)
-    try:
+    with before_each_pass(pipe.transformer, note_the_second):
         asyncio.run(two_jobs())
-    finally:
-        hook.remove()
     assert storage.overlapped == [True, True]
 
 
@@ -212,10 +196,6 @@ def test_a_cancelled_job_stops_before_the_next_begins(make_worker, pipe, caplog)
         assert len(calls) <= before + 3
         return answer
 
-    calls: list[object] = []
-    hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
-    try:
+    with counting_calls(pipe.transformer) as calls:
         assert "image_url" in asyncio.run(cancel_one())
-    finally:
-        hook.remove()
     assert [line["status"] for line in job_lines(caplog)] == ["stopped", "completed"]

@@ -38,7 +38,7 @@ def vae(folder: Path) -> Path:
 
 
 def test_a_folder_wins():
-    assert lookup.find(Settings(model_path=str(DEMO))) == DEMO
+    assert lookup.find(Settings(model_path=str(DEMO))).folder == DEMO
 
 
 def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path):
@@ -192,7 +192,8 @@ def test_what_may_not_be_read_is_passed_over(open_to_all, monkeypatch, locked):
     found = hub_layout(open_to_all / "hf", DEV)
     monkeypatch.setattr(lookup.constants, "HF_HUB_CACHE", str(open_to_all / "hf"))
     with forbidden(open_to_all / "runpod" / locked):
-        assert lookup.find(Settings(), open_to_all / "baked", open_to_all / "runpod") == found
+        weights = lookup.find(Settings(), open_to_all / "baked", open_to_all / "runpod")
+        assert weights.folder == found
 
 
 @pytest.mark.parametrize("below", ["", "inside"])

@@ -37,11 +37,10 @@ def load(settings: Settings) -> FluxPipeline:
             be had or read, or settings that the card can't follow.
     """
     device = _device(settings)
-    folder = lookup.find(settings)
+    checkpoint = lookup.find(settings)
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    with _in_words(f"The weights in {folder} can't be loaded as a FLUX pipeline"):
-        checkpoint = Checkpoint.read(folder)
+    with _in_words(f"The weights in {checkpoint.folder} can't be loaded as a FLUX pipeline"):
         plan = _plan(checkpoint, device, settings)
         log.info("The plan: %s.", plan)
         # What is quantized or streamed goes to the device layer by layer, later.

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import fit, hub_errors
+from flux_worker.weights.checkpoint import Checkpoint
 from flux_worker.weights.layout import (
     INDEX,
     SMALL_FILES,
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_PROGRESS_LINES = 5.0
 
 
-def download(wanted: str, settings: Settings, into: Path | None = None) -> Path:
+def download(wanted: str, settings: Settings, into: Path | None = None) -> Checkpoint:
     """Download the diffusers-format files of a Hub repository, in their default precision.
 
     Args:
@@ -47,14 +48,13 @@ def download(wanted: str, settings: Settings, into: Path | None = None) -> Path:
             files = [file for component in WEIGHTS for file in weight_files(folder, component)]
             patterns = [glob.escape(str(file.relative_to(folder))) for file in files]
             folder = _fetch(wanted, [*SMALL_FILES, *patterns], settings, into)
-        fit.require(folder, wanted, settings.model)
+        return fit.require(folder, wanted, settings.model)
     except Unusable as fault:
         raise CannotStart(
             f"{wanted} isn't a FLUX model in diffusers' format with safetensors, as far as it was "
             f"downloaded to {folder}: {fault}. A checkpoint in a single file must be converted "
             "first, as docs/deployment.md shows; after damage delete that folder."
         ) from None
-    return folder
 
 
 def _fetch(wanted: str, patterns: list[str], settings: Settings, into: Path | None) -> Path:

@@ -12,8 +12,8 @@ PACKED = 4
 """Latents enter the transformer in squares of 2×2, so it takes four times the VAE's channels."""
 
 
-def require(folder: Path, wanted: str, model: ServedModel) -> None:
-    """Make sure that a folder holds the served model, complete and readable.
+def require(folder: Path, wanted: str, model: ServedModel) -> Checkpoint:
+    """Return what a folder holds, if that is the served model, complete and readable.
 
     Args:
         folder: in diffusers' layout.
@@ -26,10 +26,11 @@ def require(folder: Path, wanted: str, model: ServedModel) -> None:
     """
     refuse_others(folder, wanted, model)
     layout.require_complete(folder)
-    tensors = Checkpoint.read(folder).tensors
+    checkpoint = Checkpoint.read(folder)
     for component in LARGE:
-        if other := {tensor.dtype for tensor in tensors[component]} - set(DTYPES):
+        if other := {tensor.dtype for tensor in checkpoint.tensors[component]} - set(DTYPES):
             raise _quantized(wanted, f"its {component} holds {min(other)} numbers")
+    return checkpoint
 
 
 def refuse_others(folder: Path, wanted: str, model: ServedModel) -> None:

@@ -14,6 +14,7 @@ from huggingface_hub import constants
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import fit
+from flux_worker.weights.checkpoint import Checkpoint
 from flux_worker.weights.download import download
 from flux_worker.weights.layout import Unusable, split
 
@@ -24,8 +25,10 @@ BAKED_WEIGHTS = Path("/opt/flux-worker/weights")
 RUNPOD_CACHE = Path("/runpod-volume/huggingface-cache/hub")
 
 
-def find(settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_CACHE) -> Path:
-    """Return a folder with complete weights, after downloading them if need be.
+def find(
+    settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_CACHE
+) -> Checkpoint:
+    """Return complete weights, after downloading them if need be.
 
     Raises:
         CannotStart: there are none, or they are of another pipeline than the served model's; the
@@ -34,14 +37,14 @@ def find(settings: Settings, baked: Path = BAKED_WEIGHTS, cached: Path = RUNPOD_
     wanted = settings.model_path or settings.model.repository
     for place, found in _at_hand(settings, baked, cached):
         try:
-            fit.require(found, wanted, settings.model)
+            checkpoint = fit.require(found, wanted, settings.model)
         except Unusable as fault:
             if place == "MODEL_PATH":
                 raise CannotStart(f"MODEL_PATH {wanted} can't be loaded: {fault}.") from None
             log.warning("%s in %s is passed over: %s.", found, place, fault)
         else:
             log.info("Weights of %s found in %s: %s.", wanted, place, found)
-            return found
+            return checkpoint
     return download(wanted, settings)
 
 

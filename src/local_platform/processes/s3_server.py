@@ -10,7 +10,6 @@ import sysconfig
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import boto3
@@ -44,12 +43,7 @@ class S3Server:
             self.stop()
         raise RuntimeError(f"The S3 server did not start; its log ends:\n{log[-2000:]}")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:

@@ -42,7 +42,7 @@ format: $(VENV)/ready  ## as ruff has it
 
 bench: $(VENV)/ready  ## measure, on this machine, beside each bar; takes a quarter of an hour and 5 GB
 	$(RUN) -m benchmarks.overhead
-	$(RUN) -m benchmarks.in_flight
+	$(RUN) -m benchmarks.throughput
 	$(RUN) -m benchmarks.encoding
 	$(RUN) -m benchmarks.first_image
 	$(RUN) -m benchmarks.loading

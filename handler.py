@@ -32,7 +32,7 @@ def main() -> None:
         sys.exit(f"The worker can't start. {reason}")
 
     worker = Worker(settings, gpu, storage, sdk_posts.channel())
-    sdk.serve(worker, checks, settings.concurrency)
+    sdk.serve(worker, checks, settings.jobs_in_flight)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from runpod.serverless.modules import rp_http, rp_job
 from runpod.serverless.modules.worker_state import JobsProgress
 
 from flux_worker.serving import sdk_loop
-from flux_worker.serving.sdk_loop import Scaler
+from flux_worker.serving.sdk_loop import Loop
 from flux_worker.serving.sdk_posts import post_result
+from flux_worker.serving.turns import Turns
 
 HOLD = object()
 """An answer that doesn't come before the end."""
@@ -68,7 +69,7 @@ class JobServer:
         return [job_id for job_id, _ in self.results]
 
 
-def work(server, handle, monkeypatch, until, concurrency=1):
+def work(server, handle, monkeypatch, until, turns=None):
     """Run our loop against the server until that holds, and then to its end."""
     sleep = asyncio.sleep
     monkeypatch.setattr(asyncio, "sleep", lambda seconds: sleep(min(seconds, 0.01)))
@@ -77,13 +78,12 @@ def work(server, handle, monkeypatch, until, concurrency=1):
     monkeypatch.setattr(rp_http, "_transmit", partial(post_result, shutdown=shutdown))
 
     async def main():
-        config = {"handler": handle, "concurrency_modifier": lambda _: concurrency}
-        scaler = Scaler(config, asyncio.Event(), shutdown)
-        running = asyncio.create_task(scaler.run())
+        loop = Loop({"handler": handle}, turns or Turns(), asyncio.Event(), shutdown, ceiling=8)
+        running = asyncio.create_task(loop.run())
         async with asyncio.timeout(60):
             while not until():
                 await asyncio.sleep(0.01)
-            scaler.kill_worker()
+            shutdown.set()
             await running
 
     with server.serving(monkeypatch):

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from benchmarks import in_flight
+from benchmarks import throughput
 
 pytestmark = pytest.mark.real
 
@@ -41,4 +41,4 @@ def test_the_gpus_time_is_read_from_log_lines_however_small_a_number_is(tmp_path
     fields = {"text_encoding": 3.13e-05, "denoising": 0.5, "per_step": 0.1, "decoding": 0.25}
     lines = [{"message": "job completed", "seconds": fields}, {"message": "job refused"}]
     log.write_text("--- Starting ---\n" + "\n".join(map(json.dumps, lines)))
-    assert in_flight.busy_seconds(log) == [pytest.approx(0.75, rel=1e-3)]
+    assert throughput.busy_seconds(log) == [pytest.approx(0.75, rel=1e-3)]

@@ -122,9 +122,7 @@ def test_every_setting_has_its_row_and_no_other_has():
 def test_the_documented_default_is_the_settings(name):
     written = rows("docs/settings.md")[name.upper()][0]
     default = Settings.model_fields[name].default
-    if name == "jobs_in_flight":
-        expected = by_model(lambda model: str(model.default_jobs_in_flight))
-    elif name == "price_per_megapixel":
+    if name == "price_per_megapixel":
         expected = by_model(lambda model: str(model.price.amount))
     elif name == "compile":
         expected = "`auto`"

@@ -8,10 +8,9 @@ from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
 
-def test_dev_is_served_by_default_one_job_at_a_time():
+def test_dev_is_served_by_default():
     settings = Settings.from_environment()
     assert settings.model is DEV
-    assert settings.concurrency == 1
     assert settings.url_ttl_seconds == 604800
     assert settings.runpod_log_level == "INFO"
 
@@ -35,14 +34,6 @@ def test_the_operators_price_is_that_of_a_megapixel():
 def test_settings_stay_as_they_were_read():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().flux_model = "schnell"
-
-
-def test_schnell_overlaps_two_jobs(monkeypatch):
-    monkeypatch.setenv("FLUX_MODEL", "schnell")
-    assert Settings.from_environment().model is SCHNELL
-    assert Settings.from_environment().concurrency == 2
-    monkeypatch.setenv("JOBS_IN_FLIGHT", "3")
-    assert Settings.from_environment().concurrency == 3
 
 
 def test_empty_variables_count_as_not_set(monkeypatch):

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     compile_cache_dir: Path | None = None
     offload: Offload = "auto"
     warmup_sizes: str = "1024x1024"
-    jobs_in_flight: Annotated[int | None, Plain] = Field(default=None, ge=1, le=64)
+    jobs_in_flight: Annotated[int, Plain] = Field(default=8, ge=1, le=64)
     price_per_megapixel: Annotated[Decimal | None, Plain] = Field(default=None, ge=0, le=1000)
     embed_metadata: bool = True
     runpod_log_level: LogLevel = "INFO"
@@ -110,11 +110,6 @@ class Settings(BaseSettings):
     def model(self) -> ServedModel:
         """The contract that is served."""
         return MODELS[self.flux_model]
-
-    @property
-    def concurrency(self) -> int:
-        """How many jobs may be in flight at once; only one of them is on the GPU."""
-        return self.jobs_in_flight or self.model.default_jobs_in_flight
 
     @property
     def price(self) -> Price:

@@ -103,7 +103,7 @@ def test_the_host_runs_at_most_one_step_ahead_of_the_gpu(monkeypatch):
         assert ("waited for", step - 1) not in happened[: happened.index(("queued", step))]
     assert told[0].eta_seconds is None
     later = [progress.eta_seconds for progress in told[1:]]
-    assert later == pytest.approx([0.3, 0.2, 0.1, 0.0])
+    assert later == pytest.approx([0.4, 0.3, 0.2, 0.1])
     assert follow.seconds_per_step() == pytest.approx(0.1)
 
 

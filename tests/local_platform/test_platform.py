@@ -140,7 +140,7 @@ def test_a_worker_that_is_told_to_end_finishes_its_job_first(platform):
 def test_an_idle_worker_ends_soon_and_swallows_no_job(platform):
     worker_id = platform("POST", "/runsync", {"input": SMALL})[1]["workerId"]
     process = platform.endpoint.fleet.running[worker_id]
-    time.sleep(3)  # the SDK's loop rests for a second after a job; then its poll is open
+    time.sleep(1)  # its poll is open
     process.send_signal(signal.SIGTERM)
     late = platform("POST", "/run", {"input": SMALL})[1]["id"]
     assert platform.wait(late, "COMPLETED")["workerId"] == worker_id
@@ -149,6 +149,42 @@ def test_an_idle_worker_ends_soon_and_swallows_no_job(platform):
             break
         time.sleep(0.05)
     assert worker_id not in platform.endpoint.fleet.running
+
+
+# -- with two real workers
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with serving(2, demo_environment({"OMP_NUM_THREADS": "1"})) as running:
+        while running("GET", "/health")[1]["workers"]["idle"] < 2:
+            time.sleep(0.1)
+        yield running
+
+
+def test_no_job_is_held_while_a_worker_is_idle(pair):
+    jobs = [pair("POST", "/run", {"input": LONG})[1]["id"] for _ in range(2)]
+    ran = {pair.wait(job, "IN_PROGRESS")["workerId"] for job in jobs}
+    assert len(ran) == 2
+    for job in jobs:
+        pair("POST", f"/cancel/{job}")
+
+
+def test_a_job_that_waits_goes_to_whoever_is_free_first(pair):
+    """Although it is taken before that: both know what such images take from the last ones."""
+
+    def run(status, *steps):
+        given = [{**LONG, "width": 512, "height": 512, "num_inference_steps": n} for n in steps]
+        jobs = [pair("POST", "/run", {"input": each})[1]["id"] for each in given]
+        for job in jobs:
+            pair.wait(job, status)
+        return jobs
+
+    run("COMPLETED", 1, 1)
+    long, short = run("IN_PROGRESS", 45, 15)
+    third = pair("POST", "/run", {"input": SMALL})[1]["id"]
+    reports = [pair.wait(job, "COMPLETED") for job in (long, short, third)]
+    assert reports[2]["workerId"] == reports[1]["workerId"] != reports[0]["workerId"]
 
 
 # -- without one

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import subprocess
 import sys
 import threading
@@ -27,9 +28,9 @@ def fresh(pipe):
     return Gpu(lambda: pipe, DEV)
 
 
-def generate(gpu, seconds=None, **given):
+def generate(gpu, seconds=None, expect=lambda seconds: None, **given):
     spent = {} if seconds is None else seconds
-    return gpu.generate(request(**given), Inputs(), lambda progress: None, spent)
+    return gpu.generate(request(**given), Inputs(), lambda progress: None, spent, expect)
 
 
 def test_the_model_is_loaded_warmed_up_and_run_on_one_thread(pipe):
@@ -104,6 +105,28 @@ def test_the_wait_for_the_turn_is_among_the_stages(pipe, fresh):
         asyncio.run(two_jobs())
     assert 0.25 <= seconds["second"]["wait_for_gpu"] < time.perf_counter() - begin
     assert seconds["second"]["wait_for_gpu"] > seconds["first"]["wait_for_gpu"]
+
+
+def test_what_a_job_still_needs_is_told_from_its_times_and_those_of_the_last(fresh):
+    told = {"first": [], "second": []}
+
+    async def two_jobs():
+        for each in told.values():
+            await generate(fresh, expect=each.append, num_inference_steps=4)
+
+    fresh.warm_up(request(num_inference_steps=1, width=272))
+    asyncio.run(two_jobs())
+    assert told["first"] == [math.inf] * 5  # the warm-up was of another size
+    assert len(told["second"]) == 5
+    assert sorted(told["second"], reverse=True) == told["second"]
+    assert 0 < told["second"][-1] < told["second"][0] < math.inf
+
+
+def test_the_warm_up_tells_what_its_size_needs(fresh):
+    told = []
+    fresh.warm_up(request())
+    asyncio.run(generate(fresh, expect=told.append))
+    assert max(told) < math.inf
 
 
 def test_a_cancelled_job_that_waits_is_never_begun(pipe, fresh):

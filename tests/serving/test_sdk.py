@@ -7,7 +7,7 @@ import runpod
 from runpod.serverless.modules import rp_fitness, rp_http, rp_ping, rp_scale
 
 from flux_worker.serving import sdk, sdk_ping
-from flux_worker.serving.sdk_loop import Scaler
+from flux_worker.serving.sdk_loop import Loop
 from flux_worker.serving.sdk_posts import post_result
 
 
@@ -20,8 +20,8 @@ def handed(monkeypatch):
     monkeypatch.setattr(runpod.serverless, "start", configs.append)
     rp_fitness.clear_fitness_checks()
 
-    def serve(worker, checks=(), concurrency=1):
-        sdk.serve(worker, checks, concurrency)
+    def serve(worker, checks=(), ceiling=1):
+        sdk.serve(worker, checks, ceiling)
         return configs[-1]
 
     yield serve
@@ -30,14 +30,13 @@ def handed(monkeypatch):
 
 def test_the_sdk_runs_our_handler_on_our_loop(handed, make_worker):
     worker = make_worker()
-    config = handed(worker, concurrency=3)
+    config = handed(worker, ceiling=3)
     assert config["handler"] == worker.handle
-    assert [config["concurrency_modifier"](now) for now in (1, 7)] == [3, 3]
-    scaler = rp_scale.JobScaler(config)
-    assert isinstance(scaler, Scaler)
-    scaler.kill_worker()
+    assert isinstance(rp_scale.JobScaler(config), Loop)
+    assert rp_scale.JobScaler.keywords["turns"] is worker.turns
+    assert rp_scale.JobScaler.keywords["ceiling"] == 3
     assert rp_http._transmit.func is post_result
-    assert rp_http._transmit.keywords["shutdown"].is_set()
+    assert rp_http._transmit.keywords["shutdown"] is rp_scale.JobScaler.keywords["shutdown"]
     assert rp_ping.Process().name == sdk_ping.NAME
 
 

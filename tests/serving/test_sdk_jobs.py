@@ -10,6 +10,7 @@ from runpod.serverless.modules import rp_http, rp_scale
 from runpod.serverless.modules.worker_state import JobsProgress
 
 from flux_worker.serving.sdk_jobs import EARLY, ODD_ID, REFUSAL, REMEMBERED, Jobs, sound
+from flux_worker.serving.turns import Turns
 
 GOOD = {"id": "good-u1", "input": {"prompt": "p"}}
 UNANSWERABLE = [
@@ -61,7 +62,7 @@ def test_a_bad_job_takes_no_other_with_it(bad, count, monkeypatch):
     others = [{**GOOD, "id": f"other-{number}"} for number in (1, 2)]
     deliveries = [[bad, GOOD, *others], HOLD] if count > 1 else [bad, GOOD, *others, HOLD]
     server = JobServer(deliveries)
-    work(server, answer, monkeypatch, lambda: len(set(server.answered())) == 3, count)
+    work(server, answer, monkeypatch, lambda: len(set(server.answered())) == 3)
     assert all("output" in body for _, body in server.results)
     assert not JobsProgress()
 
@@ -70,7 +71,7 @@ def test_a_bad_job_takes_no_other_with_it(bad, count, monkeypatch):
 def test_a_job_with_an_odd_id_is_answered_with_a_sentence(count, monkeypatch):
     bad = [{"id": job_id, "input": {}} for job_id in ODD]
     server = JobServer([[*bad, GOOD], HOLD] if count > 1 else [*bad, GOOD, HOLD])
-    work(server, answer, monkeypatch, lambda: len(server.results) > len(bad), count)
+    work(server, answer, monkeypatch, lambda: len(server.results) > len(bad))
     results = dict(server.results)
     assert results.pop("good-u1") == {"output": {"image_url": "x"}}
     assert results == {address: {"error": ODD_ID} for address in ODD.values()}
@@ -78,14 +79,16 @@ def test_a_job_with_an_odd_id_is_answered_with_a_sentence(count, monkeypatch):
 
 def test_a_job_that_is_delivered_twice_at_once_runs_once(monkeypatch):
     server, ran = JobServer([[GOOD, GOOD], [GOOD, {**GOOD, "id": "last"}], HOLD]), []
+    turns = Turns()
 
     async def handle(job):
         ran.append(job["id"])
+        turns.leave(job["id"])
         while "last" not in ran:
             await asyncio.sleep(0.01)
         return {}
 
-    work(server, handle, monkeypatch, lambda: len(server.results) == 2, 3)
+    work(server, handle, monkeypatch, lambda: len(server.results) == 2, turns)
     assert sorted(ran) == ["good-u1", "last"]
 
 
@@ -142,11 +145,9 @@ def with_jobs(story):
 def test_a_stop_hits_the_run_that_is_here_and_only_once():
     async def story(jobs, take):
         await take("a", "b")
-        assert not jobs.stop("a")
-        assert jobs.stopped("a")
-        jobs.begin("b")
         assert jobs.stop("b")
         assert not jobs.stop("b")
+        assert jobs.stop("a")
 
     with_jobs(story)
 
@@ -157,7 +158,7 @@ def test_a_stop_for_a_run_that_has_ended_leaves_the_retry_alone():
         jobs.end("a")
         jobs.stop("a")
         assert await take("a") == ["a"]
-        assert not jobs.stopped("a")
+        assert jobs.stop("a")
 
     with_jobs(story)
 
@@ -184,14 +185,13 @@ def test_a_stop_for_a_job_that_never_came_is_forgotten():
 def test_a_retry_waits_until_the_stopped_run_has_ended():
     async def story(jobs, take):
         await take("a")
-        jobs.begin("a")
         jobs.stop("a")
         retry = asyncio.create_task(take("a", "a", "b"))
         await asyncio.sleep(1)
         assert not retry.done()
         jobs.end("a")
         assert await retry == ["a", "b"]
-        assert not jobs.stopped("a")
+        assert jobs.stop("a")
 
     with_jobs(story)
 

@@ -10,10 +10,11 @@ from job_server import HOLD, JobServer, work
 from runpod.serverless.modules import rp_job, rp_scale
 from virtual_time import now
 
-from flux_worker.serving import sdk_polls
-from flux_worker.serving.sdk_loop import Scaler
+from flux_worker.serving import sdk_loop, sdk_polls
+from flux_worker.serving.sdk_loop import Loop
 from flux_worker.serving.sdk_pauses import Pauses
 from flux_worker.serving.sdk_polls import Poll
+from flux_worker.serving.turns import Turns
 
 
 async def no_job_runs(job):
@@ -116,7 +117,7 @@ def test_the_sdk_itself_still_asks_again_at_once(monkeypatch):
 def test_the_sdk_itself_still_drops_a_job_without_an_input(monkeypatch):
     async def fetch(take):
         async with aiohttp.ClientSession() as session:
-            return await take(session, 1)
+            return await take(session)
 
     with JobServer([{"id": "j"}]).serving(monkeypatch):
         assert asyncio.run(fetch(sdk_polls.take_jobs)) == [{"id": "j"}]
@@ -133,9 +134,17 @@ def test_the_shutdown_ends_a_pause(monkeypatch):
 
 
 def test_a_platform_without_an_address_for_stops_is_said_so(monkeypatch, caplog):
-    server = JobServer()
-    with server.serving(monkeypatch) as url:
+    async def main(url):
         monkeypatch.setattr(rp_job, "JOB_GET_URL", f"{url}/jobs?x")
-        scaler = Scaler({"handler": no_job_runs}, asyncio.Event(), asyncio.Event())
-        asyncio.run(scaler.monitor_stop_signals(None))
+        shutdown = asyncio.Event()
+        loop = Loop({"handler": no_job_runs}, Turns(), asyncio.Event(), shutdown, ceiling=1)
+        running = asyncio.create_task(loop.run())
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+        shutdown.set()
+        await running
+
+    monkeypatch.setattr(sdk_loop, "GRACE", 0)
+    with JobServer().serving(monkeypatch) as url:
+        asyncio.run(main(url))
     assert "cancelled jobs run to their end" in caplog.text

@@ -199,3 +199,52 @@ def test_a_cancelled_job_stops_before_the_next_begins(make_worker, pipe, caplog)
     with counting_calls(pipe.transformer) as calls:
         assert "image_url" in asyncio.run(cancel_one())
     assert [line["status"] for line in job_lines(caplog)] == ["stopped", "completed"]
+
+
+# -- turns
+
+
+@pytest.mark.parametrize("given", [{}, {"width": 1}], ids=["made", "refused"])
+def test_a_job_leaves_its_turn_when_it_ends(make_worker, given):
+    async def main():
+        worker = make_worker()
+        worker.turns.join("test")
+        await worker.handle({"id": "test", "input": {**SMALL, **given}})
+        await asyncio.wait_for(worker.turns.nearly_free(), 1)
+
+    asyncio.run(main())
+
+
+def test_the_next_job_is_wanted_while_an_image_is_still_uploaded(make_worker, bucket_settings):
+    class Hangs(Storage):
+        async def publish(self, image, bucket=None):
+            await asyncio.Event().wait()
+
+    async def main():
+        storage = Hangs(Settings(**bucket_settings, allow_private_addresses=True))
+        worker = make_worker({"storage": storage})
+        worker.turns.join("test")
+        job = asyncio.create_task(worker.handle({"id": "test", "input": SMALL}))
+        await asyncio.wait_for(worker.turns.nearly_free(), 60)
+        assert not job.done()
+        job.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_job_leaves_its_turn(make_worker, pipe):
+    begun = Event()
+
+    async def main():
+        worker = make_worker()
+        worker.turns.join("test")
+        job = asyncio.create_task(
+            worker.handle({"id": "test", "input": {**SMALL, "num_inference_steps": 50}})
+        )
+        await asyncio.to_thread(begun.wait)
+        job.cancel()
+        await asyncio.wait_for(worker.turns.nearly_free(), 60)
+        await worker.handle({"id": "next", "input": SMALL})  # and that step is over
+
+    with before_each_pass(pipe.transformer, begun.set):
+        asyncio.run(main())

@@ -75,9 +75,6 @@ class ServedModel:
     """T5 tokens that the model was trained with; longer prompts are cut."""
     guidance_embeds: bool
     """Whether the transformer takes guidance as an input; the others ignore it."""
-    default_jobs_in_flight: int
-    """Schnell's generation is short beside encoding and upload, so overlapping them pays; a dev job
-    would mostly wait beside the running one while another worker may be idle."""
     task: Task = "text-to-image"
     pipeline_classes: tuple[str, ...] = (
         "FluxPipeline",
@@ -97,7 +94,6 @@ DEV = ServedModel(
     price=Price(Decimal("0.02")),
     max_sequence_length=512,
     guidance_embeds=True,
-    default_jobs_in_flight=1,
 )
 
 SCHNELL = ServedModel(
@@ -109,7 +105,6 @@ SCHNELL = ServedModel(
     price=Price(Decimal("0.0024")),
     max_sequence_length=256,
     guidance_embeds=False,
-    default_jobs_in_flight=2,
 )
 
 KREA_DEV = replace(

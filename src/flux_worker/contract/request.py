@@ -47,6 +47,14 @@ class ImageRequest(BaseModel):
     image_format: ImageFormat
     preview: Flag = False
 
+    @property
+    def passes(self) -> int:
+        """Passes of the transformer in a step: two with true classifier-free guidance.
+
+        A scale of 1 cancels the negative prompt exactly, so it needn't be computed.
+        """
+        return 1 if self.negative_prompt is None or self.true_cfg_scale <= 1 else 2
+
     @classmethod
     def parse(cls, job_input: object, model: ServedModel) -> tuple[Self, list[str]]:
         """Check a job's `input` and name the keys in it that nobody reads.

@@ -142,8 +142,7 @@ class Generator:
         """Return the pipeline's arguments for the texts, and how many tokens were dropped."""
         prompt = self._encode(request.prompt)
         arguments = {"prompt_embeds": prompt.tokens, "pooled_prompt_embeds": prompt.pooled}
-        # A scale of 1 cancels the negative prompt exactly, so it needn't be computed either.
-        if request.negative_prompt is None or request.true_cfg_scale <= 1:
+        if request.negative_prompt is None or request.passes == 1:
             return arguments, prompt.dropped_tokens
         negative = self._encode(request.negative_prompt)
         arguments |= {

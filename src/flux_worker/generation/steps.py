@@ -59,7 +59,7 @@ class StepCallback:
             self._preview = self._look(pipe, tensors["latents"], *self._size)
         self._before = tensors["latents"] if self._size else None
         ended = step - self._ends.IN_HAND
-        eta = self._ends.per_step(ended) * (steps - step) if ended else None
+        eta = self._ends.per_step(ended) * (steps - ended) if ended else None
         self._report(Progress(step, steps, eta, self._preview))
         if self._stop.is_set():
             raise GenerationStopped

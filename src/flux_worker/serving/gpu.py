@@ -21,7 +21,8 @@ from flux_worker.contract.request import ImageRequest
 from flux_worker.errors import DeviceUnusable
 from flux_worker.generation.generator import Generation, Generator
 from flux_worker.generation.inputs import Inputs
-from flux_worker.generation.report import Report
+from flux_worker.generation.report import Progress, Report
+from flux_worker.serving.pace import Pace
 
 Result = TypeVar("Result")
 
@@ -40,6 +41,7 @@ class Gpu:
         """
         self.unusable = asyncio.Event()
         """Set for good when the GPU can't be used again by this process."""
+        self._pace = Pace()
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         # A daemon that is waited for: Ctrl-C ends a worker that is still loading, yet the process
         # never ends in the middle of what torch does, which would abort it.
@@ -54,10 +56,19 @@ class Gpu:
         Raises:
             GenerationFailed: no image could be made.
         """
-        self._submit(lambda: self._generator.generate(request, Inputs(), Event())).result()
+        spent = dict[str, float]()
+        self._submit(
+            lambda: self._generator.generate(request, Inputs(), Event(), seconds=spent)
+        ).result()
+        self._pace.note(request, spent)
 
     async def generate(
-        self, request: ImageRequest, inputs: Inputs, report: Report, seconds: dict[str, float]
+        self,
+        request: ImageRequest,
+        inputs: Inputs,
+        report: Report,
+        seconds: dict[str, float],
+        expect: Callable[[float], None] = lambda seconds: None,
     ) -> Generation:
         """Generate an image when it is this one's turn; a cancelled one stops within a step.
 
@@ -66,6 +77,7 @@ class Gpu:
             inputs: what the request refers to.
             report: called on the model's thread after each step.
             seconds: takes the stages, the wait for the turn included.
+            expect: told how many seconds of the model's thread are still needed, again and again.
 
         Raises:
             GenerationFailed: as `Generator.generate` does.
@@ -73,15 +85,23 @@ class Gpu:
         stop, asked, spent = Event(), time.perf_counter(), dict[str, float]()
         loop = asyncio.get_running_loop()
 
+        def foresee(progress: Progress | None = None) -> None:
+            expect(self._pace.remaining(request, progress))
+
+        def follow(progress: Progress) -> None:
+            report(progress)
+            loop.call_soon_threadsafe(foresee, progress)
+
         def on_thread() -> Generation:
             spent["wait_for_gpu"] = time.perf_counter() - asked
             try:
-                return self._generator.generate(request, inputs, stop, report, spent)
+                return self._generator.generate(request, inputs, stop, follow, spent)
             except DeviceUnusable:
                 # Here, since nobody hears of it where the job has been cancelled meanwhile.
                 loop.call_soon_threadsafe(self.unusable.set)
                 raise
 
+        foresee()
         try:
             return await asyncio.wrap_future(self._submit(on_thread))
         except asyncio.CancelledError:
@@ -89,6 +109,7 @@ class Gpu:
             raise
         finally:
             seconds |= spent
+            self._pace.note(request, spent)
 
     def _submit(self, work: Callable[[], Result]) -> "Future[Result]":
         future: Future[Result] = Future()

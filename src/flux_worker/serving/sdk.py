@@ -14,25 +14,29 @@ from runpod.serverless.modules import rp_http, rp_ping, rp_scale
 
 from flux_worker.serving import sdk_ping
 from flux_worker.serving.fitness import Check
-from flux_worker.serving.sdk_loop import Scaler
+from flux_worker.serving.sdk_loop import Loop
 from flux_worker.serving.sdk_posts import post_result
 from flux_worker.serving.worker import Worker
 
 
-def serve(worker: Worker, checks: Iterable[Check], concurrency: int) -> None:
+def serve(worker: Worker, checks: Iterable[Check], ceiling: int) -> None:
     """Hand the worker to the SDK, with all changes made, until the platform ends it.
 
     Args:
         worker: answers the jobs.
         checks: must hold before the first job.
-        concurrency: how many jobs may be in flight at once.
+        ceiling: how many jobs may be in flight at once.
     """
     shutdown = asyncio.Event()
     rp_http._transmit = partial(post_result, shutdown=shutdown)
     rp_ping.Process = partial(Process, name=sdk_ping.NAME)
-    rp_scale.JobScaler = partial(Scaler, unusable=worker.unusable, shutdown=shutdown)
+    rp_scale.JobScaler = partial(
+        Loop,
+        turns=worker.turns,
+        unusable=worker.unusable,
+        shutdown=shutdown,
+        ceiling=ceiling,
+    )
     for check in checks:
         runpod.serverless.register_fitness_check(check)
-    runpod.serverless.start(
-        {"handler": worker.handle, "concurrency_modifier": lambda _: concurrency}
-    )
+    runpod.serverless.start({"handler": worker.handle})

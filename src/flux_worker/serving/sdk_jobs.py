@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -46,9 +47,8 @@ def sound(given: object) -> dict[str, Any] | None:
 class Run:
     """One run of a job."""
 
-    begun: bool = False
-    answered: bool = False
-    """The handler is done with it; its answer may still be on its way."""
+    answered_at: float | None = None
+    """When the handler was done with it; its answer may still be on its way."""
     stopped: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -82,9 +82,7 @@ class Jobs:
         return list(taken.values())
 
     def _take(self, job_id: str) -> bool:
-        early = (
-            asyncio.get_running_loop().time() - self._early_stops.pop(job_id, float("-inf")) < EARLY
-        )
+        early = _now() - self._early_stops.pop(job_id, -math.inf) < EARLY
         self._ended.pop(job_id, None)
         self._here[job_id] = Run()
         if early:
@@ -92,21 +90,18 @@ class Jobs:
             self.end(job_id)
         return not early
 
-    def begin(self, job_id: str) -> None:
-        """Note that a job's task has begun: from now on it is stopped by cancelling that."""
-        self._here[job_id].begun = True
-
-    def stopped(self, job_id: str) -> bool:
-        """Say whether a job was told to stop."""
-        return self._here[job_id].stopped
-
     def answer(self, job_id: str) -> None:
         """Note that the handler is done with a job."""
-        self._here[job_id].answered = True
+        self._here[job_id].answered_at = _now()
+
+    def since_answer(self, job_id: str) -> float:
+        """Say how many seconds ago that was; infinite where it has yet to come."""
+        at = self._here[job_id].answered_at
+        return math.inf if at is None else _now() - at
 
     def unanswered(self) -> bool:
         """Say whether there is a job that the handler isn't done with, be it not begun."""
-        return any(not run.answered for run in self._here.values())
+        return any(run.answered_at is None for run in self._here.values())
 
     def end(self, job_id: str) -> None:
         """Note that a job's run has ended."""
@@ -116,7 +111,7 @@ class Jobs:
             del self._ended[next(iter(self._ended))]
 
     def stop(self, job_id: str) -> bool:
-        """Note a stop, and say whether a task must be cancelled for it.
+        """Note a stop, and say whether a job that is here must be cancelled for it.
 
         A stop names a job and not one of its runs. Where the job is here, its run is meant. Where
         its last run here has ended, that one was meant: a stop that hits nothing costs seconds of
@@ -124,10 +119,14 @@ class Jobs:
         """
         if run := self._here.get(job_id):
             # Cancelled a second time, a task would not come to its own end.
-            cancel, run.stopped = run.begun and not run.stopped, True
+            cancel, run.stopped = not run.stopped, True
             return cancel
-        now = asyncio.get_running_loop().time()
+        now = _now()
         self._early_stops = {k: at for k, at in self._early_stops.items() if now - at < EARLY}
         if job_id not in self._ended:
             self._early_stops[job_id] = now
         return False
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -38,7 +38,9 @@ class Poll:
         self._kind = kind
         self._idle = Pauses(FIRST_PAUSE, LONGEST_IDLE, shutdown)
         self._failing = Pauses(FIRST_PAUSE, LONGEST_FAILING, shutdown)
-        self._held = self._failed = False
+        self.seconds = 0.0
+        """How long the last one was open."""
+        self._failed = False
 
     async def ask(self, fetch: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
         """Return what comes; nothing where that fails, which is said once, as is its end."""
@@ -51,7 +53,7 @@ class Poll:
             status = f" {error.status}" if isinstance(error, ClientResponseError) else ""
             # What was held until the patience ended brought nothing, but did not fail.
             failure = "" if patience.expired() else type(error).__name__ + status
-        self._held = clock() - begin >= HELD
+        self.seconds = clock() - begin
         if failure and not self._failed:
             log.warning("Asking the platform for %s fails (%s).", self._kind, failure)
         elif self._failed and not failure:
@@ -65,21 +67,21 @@ class Poll:
             await self._failing.wait()
             return
         self._failing.reset()
-        if useful or self._held:
+        if useful or self.seconds >= HELD:
             self._idle.reset()
         else:
             await self._idle.wait()
 
 
-async def take_jobs(session: ClientSession, count: int) -> list[Any]:
-    """Take up to that many jobs, whatever they look like.
+async def take_jobs(session: ClientSession) -> list[Any]:
+    """Take a job, whatever it looks like.
 
     The SDK raises for a job that lacks a field, so that nobody can answer it.
 
     Raises:
         Exception: the platform refused, is away, or answered something else than JSON.
     """
-    async with session.get(rp_job._job_get_url(count)) as response:
+    async with session.get(rp_job._job_get_url()) as response:
         if response.status in NOTHING:
             return []
         response.raise_for_status()

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from flux_worker.contract import pricing
@@ -15,6 +16,7 @@ from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.storage import Storage
 from flux_worker.errors import DeviceUnusable, GenerationFailed, InvalidRequest
 from flux_worker.generation import inputs
+from flux_worker.generation.generator import Generation
 from flux_worker.generation.inputs import Inputs
 from flux_worker.generation.report import Report
 from flux_worker.logs import timed
@@ -22,6 +24,7 @@ from flux_worker.serving import progress
 from flux_worker.serving.gpu import Gpu
 from flux_worker.serving.names import LONGEST_ID, LONGEST_PARAMETER, plain
 from flux_worker.serving.progress import Channel
+from flux_worker.serving.turns import Turns
 from flux_worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,9 @@ class Worker:
         self._channel = channel
         self._fetch = fetch
         self._made_by = metadata.maker(settings) if settings.embed_metadata else None
-        self._encoding = ThreadPoolExecutor(settings.concurrency, "encode")
+        self._encoding = ThreadPoolExecutor(settings.jobs_in_flight, "encode")
+        self.turns = Turns()
+        """Says when the next job is to be taken."""
 
     @property
     def unusable(self) -> asyncio.Event:
@@ -90,6 +95,7 @@ class Worker:
                 f"reported; its log has the details of job {record['job']}."
             }
         finally:
+            self.turns.leave(record["job"])
             record["seconds"]["total"] = time.perf_counter() - begin
             record["seconds"] = {k: round(v, 4) for k, v in record["seconds"].items()}
             level = logging.ERROR if record["status"] == "failed" else logging.INFO
@@ -115,7 +121,7 @@ class Worker:
         with timed(seconds, "fetch"):
             await self._storage.admit(bucket)
             brought = await self._fetch(request)
-        generation = await self._gpu.generate(request, brought, report, seconds)
+        generation = await self._generate(record["job"], request, brought, report, seconds)
         if generation.dropped_tokens:
             record["dropped_tokens"] = generation.dropped_tokens
 
@@ -132,6 +138,23 @@ class Worker:
             url = await self._storage.publish(image, bucket)
         cost = pricing.cost(request.width, request.height, self._settings.price)
         return {"image_url": url, "cost": float(cost)}
+
+    async def _generate(
+        self,
+        job_id: str,
+        request: ImageRequest,
+        brought: Inputs,
+        report: Report,
+        seconds: dict[str, float],
+    ) -> Generation:
+        expect = partial(self.turns.expect, job_id)
+        try:
+            generation = await self._gpu.generate(request, brought, report, seconds, expect)
+        finally:
+            self.turns.leave(job_id)
+        before = ("parse", "fetch", "text_encoding")
+        self.turns.note_preparation(sum(seconds[stage] for stage in before))
+        return generation
 
     def _parse(self, job: Job) -> tuple[ImageRequest, list[str], Bucket | None]:
         faults: list[str] = []

@@ -29,12 +29,15 @@ def test_fused_projections_change_nothing_and_leave_nothing_twice(pipe, plain):
 
 
 def test_compiled_blocks_change_nothing_and_serve_every_size(plain):
+    before = counters["stats"]["unique_graphs"]
     pipe = load(compile=True)
     assert differ(draw(pipe), plain) < 0.05
     compiled = counters["stats"]["unique_graphs"]
+    assert compiled - before == 2  # one for each kind of block
     sides = range(256, 896, 64)
     for width, height in zip(sides, reversed(sides), strict=True):
         draw(pipe, width=width, height=height, num_inference_steps=1)
+    draw(pipe, negative_prompt="blue", num_inference_steps=1)
     assert counters["stats"]["unique_graphs"] == compiled
 
 

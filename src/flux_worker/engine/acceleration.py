@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from diffusers.hooks import apply_group_offloading
-from torch import nn
+from torch import Tensor, nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
@@ -67,6 +68,24 @@ def compile_blocks(transformer: FluxTransformer2DModel) -> None:
     # Else two lengths that are equal at first, of the text and of the image, must stay equal.
     shapes.use_duck_shape = False
     transformer.compile_repeated_blocks(fullgraph=True, dynamic=True)
+    _give_slices(transformer.single_transformer_blocks[0])
+
+
+def _give_slices(first: nn.Module) -> None:
+    """Give the first single block what the others get: text and image as slices of one tensor.
+
+    Other strides are another graph, which would be compiled for this block alone.
+    """
+    compiled = first._compiled_call_impl
+
+    def call(hidden_states: Tensor, encoder_hidden_states: Tensor, **others: Any) -> Any:
+        states = torch.cat([encoder_hidden_states, hidden_states], dim=1)
+        text = encoder_hidden_states.shape[1]
+        return compiled(
+            hidden_states=states[:, text:], encoder_hidden_states=states[:, :text], **others
+        )
+
+    first._compiled_call_impl = call
 
 
 def quantize_transformer(

@@ -81,7 +81,7 @@ class Generator:
             DeviceUnusable: there is no image, and there will be none in this process.
         """
         try:
-            with torch.no_grad():
+            with torch.inference_mode():
                 return self._generate(
                     request, inputs, stop, report, {} if seconds is None else seconds
                 )

@@ -46,7 +46,7 @@ def test_fp8_draws_the_same_picture(plain):
     weight = pipe.transformer.transformer_blocks[0].ff.net[2].weight
     assert weight.qdata.dtype == torch.float8_e4m3fn
     kept = (pipe.transformer.x_embedder, pipe.transformer.proj_out)
-    modulation = pipe.transformer.transformer_blocks[0].norm1.linear
+    modulation = pipe.transformer.time_text_embed.layers[0]
     assert all(module.weight.dtype == torch.float32 for module in (*kept, modulation))
     pixels = draw(pipe)
     assert 0 < differ(pixels, plain) < 8

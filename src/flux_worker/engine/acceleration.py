@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
-from flux_worker.engine import compile_cache
+from flux_worker.engine import compile_cache, modulation
 from flux_worker.engine.memory import TILE_SIDE
 from flux_worker.engine.plan import Attention, Plan
 from flux_worker.weights.checkpoint import MODULATION
@@ -41,6 +41,8 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | No
         pipe.vae.tile_sample_min_size = TILE_SIDE
         pipe.vae.tile_latent_min_size = TILE_SIDE // pipe.vae_scale_factor
     _place(pipe, plan, device)
+    if plan.transformer == "resident":
+        modulation.hoist(pipe)
     if device.type == "cuda":
         attend(transformer, plan.attention)
         # cuDNN's convolutions want it; on a CPU it is slower.
@@ -76,7 +78,7 @@ def _give_slices(first: nn.Module) -> None:
 
     Other strides are another graph, which would be compiled for this block alone.
     """
-    compiled = first._compiled_call_impl
+    compiled: Callable[..., Any] = first._compiled_call_impl  # type: ignore[assignment]
 
     def call(hidden_states: Tensor, encoder_hidden_states: Tensor, **others: Any) -> Any:
         states = torch.cat([encoder_hidden_states, hidden_states], dim=1)

@@ -88,6 +88,7 @@ def load(block: nn.Module, path: Path) -> Callable[..., Any]:
     loader = torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), "model", True, 1, -1)
     package = AOTICompiledModel(loader)
     weights = {name: parameter.data for name, parameter in block.named_parameters()}
+    weights |= dict(block.named_buffers())
     package.load_constants(weights, check_full_update=True, user_managed=True)
     run: Callable[..., Any] = package.__call__
     return run

@@ -1,0 +1,133 @@
+"""The modulation of all denoising steps at once.
+
+What shifts, scales and gates a block depends on the time, the guidance and the pooled text alone,
+which are known before the first step. Step by step, each of its layers multiplies one row by its
+weights, 6.5 GB in all; here each multiplies a row for every step, once.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import FluxPipeline, FluxTransformer2DModel, SchedulerMixin
+from torch import Tensor, nn
+from torch.nn import functional
+
+PROMPTS = 2
+"""Of which tables are kept: the prompt and the negative prompt take turns in a step."""
+
+
+def hoist(pipe: FluxPipeline) -> None:
+    """Take the blocks' modulation layers out of them, in place and for good."""
+    transformer = pipe.transformer
+    layers, rows = list[nn.Module](), list[Tensor]()
+    for norm in _modulated(transformer):
+        layer = norm.linear
+        row = torch.zeros(1, len(layer.bias), device=transformer.device, dtype=transformer.dtype)
+        norm.silu, norm.linear = nn.Identity(), Row(row)
+        layers.append(layer)
+        rows.append(row)
+    transformer.time_text_embed = Conditioning(
+        transformer.time_text_embed, layers, rows, pipe.scheduler
+    )
+
+
+class Row(nn.Module):
+    """Gives what a block's modulation layer would, for the step that is computed."""
+
+    row: Tensor
+
+    def __init__(self, row: Tensor) -> None:
+        """Give this row, (1, the layer's width), whatever it holds at the time."""
+        super().__init__()
+        self.register_buffer("row", row)
+
+    def forward(self, _: Tensor) -> Tensor:
+        """Give the row."""
+        return self.row
+
+
+@dataclass(frozen=True)
+class Table:
+    """What all steps of one generation need, for one prompt."""
+
+    timesteps: Tensor
+    """The scheduler's own; each generation has another."""
+    pooled: Tensor
+    time: Tensor
+    """(steps, the transformer's width)."""
+    rows: list[tuple[Tensor, ...]]
+    """For each step and layer, (1, the layer's width)."""
+
+
+class Conditioning(nn.Module):
+    """Embeds time, guidance and pooled text, and puts each block's row in its place."""
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        layers: list[nn.Module],
+        rows: list[Tensor],
+        scheduler: SchedulerMixin,
+    ) -> None:
+        """Stand before the blocks.
+
+        Args:
+            embed: the transformer's own embedding of time, guidance and pooled text.
+            layers: the blocks' modulation layers.
+            rows: where the blocks look for what these give.
+            scheduler: tells the steps, and which of them is computed.
+        """
+        super().__init__()
+        self.embed = embed
+        self.layers = nn.ModuleList(layers)
+        self._rows = rows
+        self._scheduler = scheduler
+        self._tables: deque[Table] = deque(maxlen=PROMPTS)
+
+    def forward(self, timestep: Tensor, *others: Tensor) -> Tensor:
+        """Return the step's embedding, (1, width), and have the rows ready.
+
+        Args:
+            timestep: (1,), 0 to 1000.
+            others: guidance, (1,), where the model takes it; and the pooled text, (1, its width).
+        """
+        step = self._step()
+        if step is None:  # no pipeline's loop
+            time, rows = self._compute(timestep, *others)
+        else:
+            table = self._table(timestep.dtype, *others)
+            time, rows = table.time[step : step + 1], table.rows[step : step + 1]
+        torch._foreach_copy_(self._rows, list(rows[0]))
+        return time
+
+    def _step(self) -> int | None:
+        begin, step = self._scheduler.begin_index, self._scheduler.step_index
+        now: int | None = begin if step is None else step
+        return None if now is None or now >= len(self._scheduler.timesteps) else now
+
+    def _table(self, dtype: torch.dtype, *others: Tensor) -> Table:
+        timesteps, pooled = self._scheduler.timesteps, others[-1]
+        for table in self._tables:
+            if table.timesteps is timesteps and table.pooled is pooled:
+                return table
+        # As the pipeline and the transformer round them on the way here.
+        times = timesteps.to(pooled.device, dtype) / 1000 * 1000
+        time, rows = self._compute(times, *others)
+        self._tables.append(Table(timesteps, pooled, time, rows))
+        return self._tables[-1]
+
+    def _compute(self, times: Tensor, *others: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        """Embed these times, (steps,), and compute each one's rows."""
+        steps = len(times)
+        time = self.embed(times, *(each.expand(steps, *each.shape[1:]) for each in others))
+        active = functional.silu(time)
+        by_layer: list[tuple[Tensor, ...]] = [layer(active).split(1) for layer in self.layers]
+        return time, list(zip(*by_layer, strict=True))
+
+
+def _modulated(transformer: FluxTransformer2DModel) -> list[Any]:
+    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
+    names = ("norm1", "norm1_context", "norm")
+    return [getattr(block, name) for block in blocks for name in names if hasattr(block, name)]

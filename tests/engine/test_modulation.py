@@ -1,0 +1,79 @@
+"""The modulation of all steps at once gives what each step would compute for itself."""
+
+import pytest
+import torch
+from conftest import DEMO, counting_calls
+from diffusers import FluxPipeline
+from drawing import differ, draw
+
+from flux_worker.engine import modulation
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def hoisted():
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    modulation.hoist(pipe)
+    return pipe
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"negative_prompt": "blue"}, {"guidance": 1.0, "num_inference_steps": 3}]
+)
+def test_the_picture_is_the_same(plain, hoisted, given):
+    assert differ(draw(hoisted, **given), draw(plain, **given)) < 0.01
+
+
+def test_one_generation_after_the_other_has_its_own(plain, hoisted):
+    for steps in (4, 4, 7):
+        given = {"num_inference_steps": steps, "prompt": f"a blue star {steps}"}
+        assert differ(draw(hoisted, **given), draw(plain, **given)) < 0.01
+
+
+@pytest.mark.parametrize(("given", "products"), [({}, 1), ({"negative_prompt": "blue"}, 2)])
+def test_each_layer_multiplies_once_for_all_steps(hoisted, given, products):
+    layer = hoisted.transformer.time_text_embed.layers[0]
+    with counting_calls(layer) as calls:
+        draw(hoisted, num_inference_steps=6, **given)
+    assert len(calls) == products
+
+
+def test_in_bfloat16_each_step_gets_the_time_that_the_pipeline_rounds():
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.bfloat16)
+    modulation.hoist(pipe)
+    conditioning, asked = pipe.transformer.time_text_embed, []
+    conditioning.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
+    with counting_calls(conditioning.embed), torch.inference_mode():
+        embedded = []
+        conditioning.embed.register_forward_pre_hook(lambda _, given: embedded.append(given[0]))
+        draw(pipe, num_inference_steps=7)
+    assert torch.equal(torch.cat(asked), embedded[0])
+
+
+def test_outside_a_pipelines_loop_the_time_that_is_given_counts(plain):
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    given = {
+        "hidden_states": torch.randn(1, 16, plain.transformer.config.in_channels),
+        "encoder_hidden_states": torch.randn(1, 8, plain.transformer.config.joint_attention_dim),
+        "pooled_projections": torch.randn(1, plain.transformer.config.pooled_projection_dim),
+        "timestep": torch.tensor([0.3]),
+        "guidance": torch.tensor([4.0]),
+        "img_ids": torch.zeros(16, 3),
+        "txt_ids": torch.zeros(8, 3),
+    }
+    modulation.hoist(pipe)
+    with torch.inference_mode():
+        one, other = (each.transformer(**given).sample for each in (plain, pipe))
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_the_blocks_hold_no_modulation_weights_any_more(hoisted):
+    names = [name for name, _ in hoisted.transformer.named_parameters()]
+    assert not [name for name in names if "blocks" in name and "norm" in name and "linear" in name]
+    assert len([name for name in names if name.startswith("time_text_embed.layers.")]) > 0

@@ -169,6 +169,12 @@ def test_a_public_url_that_trickles_is_told(bucket_settings, caplog, monkeypatch
     assert "Image URLs can't be tried from here" in caplog.text
 
 
+def test_a_public_url_that_leads_in_a_circle_is_named(bucket_settings):
+    with loopback.serving(lambda request: request.answer(302, headers={"Location": "/"})) as cdn:
+        said = refusal_of(bucket_settings, bucket_public_url=cdn)
+    assert "BUCKET_PUBLIC_URL answers 302" in said
+
+
 def test_urls_are_tried_where_they_are_signed_for(bucket_settings, s3, proxy):
     rehearse(bucket_settings, bucket_presign_url=proxy.url)
     assert [method for method, _, _ in proxy.seen] == ["GET"]

@@ -15,6 +15,7 @@ from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.s3 import NotStored, Refused
 from flux_worker.guard import ForbiddenAddress
 
+SMALL = "{host}, or a proxy before it, doesn't take uploads of this size: allow 10 MB there"
 ADVICE = {
     "NoSuchBucket": "there is no such bucket at {host}: set BUCKET_NAME to one that exists, and "
     "BUCKET_ADDRESSING to path or virtual if this server wants it otherwise",
@@ -26,9 +27,11 @@ ADVICE = {
     "ExpiredToken": "the key has expired: set the BUCKET_… keys and BUCKET_SESSION_TOKEN anew",
     "AccessDenied": "give the key the permission s3:PutObject for {keys}",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
+    "EntityTooLarge": SMALL,
+    "413": SMALL,  # of a proxy, which has no S3 code
     "NotImplemented": "{host} doesn't implement an upload's headers",
 }
-"""What to do about S3's own codes."""
+"""What to do about S3's own codes, and a status without one."""
 ANOTHER_REGION = "the server signs for another region: set BUCKET_REGION to {region}"
 
 
@@ -45,7 +48,7 @@ def advice(error: Exception, bucket: Bucket) -> str:
     if isinstance(error, Refused):
         if error.region:
             return ANOTHER_REGION.format(region=error.region)
-        text = ADVICE.get(error.code) or (
+        text = ADVICE.get(error.code or str(error.status)) or (
             "check that BUCKET_ENDPOINT_URL is an S3 endpoint" if not error.code else ""
         )
         keys = f"{bucket.address.name}/{bucket.prefix}*"
@@ -55,7 +58,9 @@ def advice(error: Exception, bucket: Bucket) -> str:
     if _forbidden(error):
         return "the address isn't one that callers may use"
     if isinstance(error, ClientConnectorDNSError | InvalidURL):
-        return f"the host {host} can't be found: check BUCKET_ENDPOINT_URL"
+        is_regions = bucket.address.region.lower() in host.split(".")
+        region = " and BUCKET_REGION" if is_regions else ""
+        return f"the host {host} can't be found: check BUCKET_ENDPOINT_URL{region}"
     if isinstance(error, ClientConnectorCertificateError | ClientSSLError):
         return f"{host} can't prove that it is that host: check BUCKET_ENDPOINT_URL"
     if isinstance(error, ClientError | TimeoutError | OSError):

@@ -6,7 +6,7 @@ import logging
 import uuid
 from dataclasses import replace
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, TooManyRedirects
 
 from flux_worker.delivery import causes, s3, web
 from flux_worker.delivery.bucket import Bucket
@@ -48,6 +48,8 @@ async def rehearse(bucket: Bucket, seconds: int) -> Bucket:
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await web.ask(session, "GET", s3.url_of(bucket, key, seconds))
+        except TooManyRedirects as error:
+            _judge(web.Answer(error.history[-1].status, {}, b""), content, bucket)
         except (ClientError, TimeoutError, OSError) as error:
             _warn_of_untried_urls(causes.kind(error))
         else:

@@ -201,6 +201,12 @@ def test_a_server_that_never_answers_is_named(monkeypatch):
     assert "127.0.0.1 doesn't answer: check BUCKET_ENDPOINT_URL" in said
 
 
+def test_a_server_without_tls_is_named():
+    with loopback.serving(lambda request: request.answer(400)) as plain:
+        said = refusal_of(given(plain.replace("http://", "https://")))
+    assert "127.0.0.1 can't be talked to by TLS: where it speaks plain HTTP" in said
+
+
 def test_a_page_that_takes_everything_is_no_bucket():
     def log_in(request):
         request.body()

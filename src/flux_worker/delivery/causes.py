@@ -32,6 +32,8 @@ ADVICE = {
     "NotImplemented": "{host} doesn't implement an upload's headers",
 }
 """What to do about S3's own codes, and a status without one."""
+UNKNOWN = "look {code} up in what {host} documents"
+NO_CODE = "check that BUCKET_ENDPOINT_URL is an S3 endpoint"
 ANOTHER_REGION = "the server signs for another region: set BUCKET_REGION to {region}"
 
 
@@ -48,11 +50,9 @@ def advice(error: Exception, bucket: Bucket) -> str:
     if isinstance(error, Refused):
         if error.region:
             return ANOTHER_REGION.format(region=error.region)
-        text = ADVICE.get(error.code or str(error.status)) or (
-            "check that BUCKET_ENDPOINT_URL is an S3 endpoint" if not error.code else ""
-        )
+        text = ADVICE.get(error.code or str(error.status), UNKNOWN if error.code else NO_CODE)
         keys = f"{bucket.address.name}/{bucket.prefix}*"
-        return text.format(host=host, keys=keys) or f"look {error.code} up in what {host} documents"
+        return text.format(host=host, keys=keys, code=error.code)
     if isinstance(error, NotStored):
         return f"what answers at {host} isn't an S3 server: check BUCKET_ENDPOINT_URL and proxies"
     if _forbidden(error):
@@ -61,8 +61,13 @@ def advice(error: Exception, bucket: Bucket) -> str:
         is_regions = bucket.address.region.lower() in host.split(".")
         region = " and BUCKET_REGION" if is_regions else ""
         return f"the host {host} can't be found: check BUCKET_ENDPOINT_URL{region}"
-    if isinstance(error, ClientConnectorCertificateError | ClientSSLError):
+    if isinstance(error, ClientConnectorCertificateError):
         return f"{host} can't prove that it is that host: check BUCKET_ENDPOINT_URL"
+    if isinstance(error, ClientSSLError):
+        return (
+            f"{host} can't be talked to by TLS: where it speaks plain HTTP, BUCKET_ENDPOINT_URL "
+            "begins with http://"
+        )
     if isinstance(error, ClientError | TimeoutError | OSError):
         return f"{host} doesn't answer: check BUCKET_ENDPOINT_URL, and that this machine reaches it"
     return "check the bucket's settings"

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import socket
 from urllib.parse import urlsplit
 
 import aws
@@ -217,10 +218,21 @@ def test_a_page_that_takes_everything_is_no_bucket():
     assert "what answers at 127.0.0.1 isn't an S3 server" in said
 
 
+def names(addresses):
+    """Resolve these names to these addresses."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host, *given, **options):
+        return resolve(addresses.get(host, host), *given, **options)
+
+    return getaddrinfo
+
+
 @pytest.mark.parametrize(
     ("settings", "warns"),
     [
         ({"bucket_endpoint_url": "http://minio:9000"}, True),
+        ({"bucket_endpoint_url": "http://minio.storage.svc:9000"}, True),
         ({"bucket_endpoint_url": "http://s3.example.test:9000"}, False),
         (
             {
@@ -232,6 +244,7 @@ def test_a_page_that_takes_everything_is_no_bucket():
     ],
 )
 def test_urls_that_only_this_network_understands_are_told(monkeypatch, caplog, s3, settings, warns):
+    monkeypatch.setattr(socket, "getaddrinfo", names({"minio.storage.svc": "10.1.2.3"}))
     with FaultProxy(s3.endpoint_url) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         keys = {

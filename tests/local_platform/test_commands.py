@@ -73,6 +73,20 @@ def ready(module):
         program.kill()
 
 
+@pytest.mark.parametrize("value", ["x", "-1", "٣", "1" * 5_000])
+@pytest.mark.parametrize("name", ["PORT", "WORKERS"])
+def test_a_number_that_is_none_is_said(name, value):
+    done = subprocess.run(
+        [sys.executable, "-m", "local_platform.commands.serve"],
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{name} must be ")
+    assert done.stderr.count("\n") == 1
+
+
 FROM_ELSEWHERE = ({"Origin": "https://example.com"}, {"Origin": "null"}, {"Host": "example.com"})
 """What a web page's requests bring along."""
 

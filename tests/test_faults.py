@@ -175,7 +175,7 @@ def test_a_worker_that_is_killed_during_the_upload_costs_one_image_not_two(stage
 # -- the platform
 
 
-@pytest.mark.parametrize("trouble", [500, 429, DROP])
+@pytest.mark.parametrize("trouble", [500, 429, 403, 302, DROP])
 def test_a_result_that_is_not_taken_at_first_arrives(stage, trouble):
     stage.queue.fail(trouble, trouble, when=results)
     report = generate(stage)

@@ -68,7 +68,7 @@ def test_a_refusal_is_believed_only_after_a_while(refusal):
     with answering(*often[1:], 200) as (url, taken):
         post(ours, url)
     assert taken == [BODY]
-    with answering(*often, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
+    with answering(*often, 200) as (url, taken), pytest.raises(sdk_posts.NotTaken):
         post(ours, url)
     assert taken == []
 
@@ -97,7 +97,7 @@ def test_an_answer_without_an_image_that_is_too_large_is_given_up(body):
     assert taken == [body]
     with (
         answering(*[413] * sdk_posts.REFUSALS, 200) as (url, taken),
-        pytest.raises(aiohttp.ClientResponseError),
+        pytest.raises(sdk_posts.NotTaken),
     ):
         post(ours, url, body)
     assert taken == []
@@ -156,6 +156,26 @@ def test_redirects_that_lead_in_a_circle_take_nothing():
         body = request.body().decode()
         if left:
             return request.answer(left.pop(), headers={"Location": request.path})
+        taken.append(body)
+        return request.answer(200)
+
+    with loopback.serving(take) as url:
+        post(ours, f"{url}/job-done")
+    assert taken == [BODY]
+
+
+@pytest.mark.parametrize(
+    "said", ["\r\n", "HTTP/1.1 4xx no\r\n\r\n", "HTTP/1.1 200 OK\r\nx\r\n\r\n"]
+)
+def test_what_is_no_http_is_no_refusal(said):
+    """aiohttp calls it a 400."""
+    left, taken = [said] * 10, []
+
+    def take(request):
+        body = request.body().decode()
+        if left:
+            request.wfile.write(left.pop().encode())
+            return request.drop()
         taken.append(body)
         return request.answer(200)
 

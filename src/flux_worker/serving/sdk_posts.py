@@ -12,7 +12,6 @@ from aiohttp import (
     ClientHandlerType,
     ClientRequest,
     ClientResponse,
-    ClientResponseError,
     ClientSession,
     ClientTimeout,
     InvalidURL,
@@ -44,6 +43,14 @@ PROGRESS_PATIENCE = 3.0
 AS_THE_SDK_POSTS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
 
 
+class NotTaken(ClientError):
+    """The platform answered, but not that it took what was posted."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
 async def post_result(session: ClientSession, url: str, body: str, shutdown: asyncio.Event) -> None:
     """Post a job's result until the platform takes it; a stop of the job cancels that.
 
@@ -68,7 +75,7 @@ async def _post_until_taken(session: ClientSession, url: str, body: str, pauses:
             await _post(session, url, body, POST_PATIENCE)
             break
         except (ClientError, TimeoutError) as error:
-            status = error.status if isinstance(error, ClientResponseError) else 0
+            status = error.status if isinstance(error, NotTaken) else 0
             if status == 413 and (smaller := _without_image(body)):
                 log.error("The platform refused a result of %d bytes for its size.", len(body))
                 body = smaller
@@ -108,7 +115,7 @@ async def _taken(request: ClientRequest, send: ClientHandlerType) -> ClientRespo
     is_moved = response.status in MOVED and response.headers.get("Location")
     if not is_moved and not 200 <= response.status < 300:
         response.close()
-        raise ClientResponseError(response.request_info, (), status=response.status)
+        raise NotTaken(response.status)
     return response
 
 

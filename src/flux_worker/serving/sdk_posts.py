@@ -15,7 +15,6 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     InvalidURL,
-    RedirectClientError,
 )
 from runpod.http_client import AsyncClientSession
 from runpod.serverless.modules import rp_http
@@ -81,8 +80,9 @@ async def _post_until_taken(session: ClientSession, url: str, body: str, pauses:
                 body = smaller
                 continue
             is_refused = 400 <= status < 500 and status not in PASSING
-            refusals = refusals + 1 if is_refused else 0
-            if refusals == REFUSALS or _leads_nowhere(error):
+            # No attempt can succeed at an address that is none, unless a redirect led there.
+            refusals = refusals + 1 if is_refused or isinstance(error, InvalidURL) else 0
+            if refusals == REFUSALS:
                 raise
             if attempts == 1:
                 reason = status or type(error).__name__
@@ -117,11 +117,6 @@ async def _taken(request: ClientRequest, send: ClientHandlerType) -> ClientRespo
         response.close()
         raise NotTaken(response.status)
     return response
-
-
-def _leads_nowhere(error: Exception) -> bool:
-    """Say whether no attempt can succeed, since the address itself is none."""
-    return isinstance(error, InvalidURL) and not isinstance(error, RedirectClientError)
 
 
 def _without_image(body: str) -> str | None:

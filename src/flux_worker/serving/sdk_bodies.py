@@ -16,8 +16,8 @@ DEEPEST = 100
 LONGEST_NUMBER = 1_000
 """Digits of a whole number. Python doesn't read more than 4,300."""
 
-PARTS = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{\]}]', re.DOTALL)
-"""The texts and brackets of JSON."""
+PARTS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
+"""The texts and brackets of JSON; a text that has no end goes to the end, so it is read once."""
 
 
 async def read(response: ClientResponse, jobs: int = 1) -> Any:
@@ -69,4 +69,5 @@ def _shallow(text: str) -> str:
                 kept.append("null")
                 position = part.end()
             depth -= 1
-    return "".join([*kept, text[position:]])
+    rest = text[position:] if depth <= DEEPEST else ""  # what is never closed is no JSON
+    return "".join([*kept, rest])

@@ -31,8 +31,8 @@ RUN pip install --no-deps . && rm -r build src
 COPY builder/__init__.py builder/bake_weights.py builder/
 COPY handler.py test_input.json ./
 
-# BAKE=schnell, dev, krea-dev or any owner/name[@revision] puts these weights into the image; by default
-# none are in it.
+# BAKE=schnell, dev, krea-dev or any owner/name, each also @revision, puts these weights into the image;
+# by default none are in it.
 # A gated repository needs --secret id=hf_token,src=FILE, which leaves no trace in the layers.
 ARG BAKE=""
 RUN --mount=type=secret,id=hf_token \

@@ -7,6 +7,7 @@ from flux_worker.contract.catalog import MODELS
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights.download import download
+from flux_worker.weights.layout import split
 from flux_worker.weights.lookup import BAKED_WEIGHTS
 
 
@@ -17,9 +18,10 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         repository = wanted
-        if model := MODELS.get(wanted):
+        name, _ = split(wanted)
+        if model := MODELS.get(name):
             settings = settings.model_copy(update={"flux_model": model.name})
-            repository = model.repository
+            repository = model.repository + wanted.removeprefix(name)
         download(repository, settings, into=BAKED_WEIGHTS / repository)
     except CannotStart as reason:
         sys.exit(str(reason))

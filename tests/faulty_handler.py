@@ -1,4 +1,7 @@
-"""handler.py, whose GPU breaks once for each time that the file FAULT_FILE is there."""
+"""handler.py, whose GPU breaks once for each time that the file FAULT_FILE is there.
+
+It waits UPLOAD_PATIENCE seconds for a bucket.
+"""
 
 import os
 import sys
@@ -10,6 +13,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 
 import handler
+from flux_worker.delivery import s3
 
 FAULT = Path(os.environ["FAULT_FILE"])
 forward = FluxTransformer2DModel.forward
@@ -24,4 +28,5 @@ def faulty(self, *arguments, **named):
 
 if __name__ == "__main__":
     FluxTransformer2DModel.forward = faulty
+    s3.UPLOAD_PATIENCE = float(os.environ["UPLOAD_PATIENCE"])
     handler.main()

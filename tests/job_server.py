@@ -22,7 +22,7 @@ HOLD = object()
 class JobServer:
     """Answers each poll with the next of `jobs` or `stops`: a status, a body, or HOLD.
 
-    When they have run out, the last is repeated.
+    A body is bytes, or what becomes JSON. When they have run out, the last is repeated.
     """
 
     def __init__(self, jobs=(HOLD,), stops=(HOLD,)):
@@ -52,7 +52,8 @@ class JobServer:
         if isinstance(answer, int):
             return request.answer(answer)
         headers = {"Content-Type": "application/json"}
-        return request.answer(200, json.dumps(answer).encode(), headers)
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return request.answer(200, body, headers)
 
     @contextmanager
     def serving(self, monkeypatch):

@@ -5,8 +5,10 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -36,8 +38,8 @@ def platform(s3, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def node():
-    """Run one of the scripts with Node.js and return what it prints."""
+def javascript():
+    """Run Node.js, with the clients at hand, and return what it prints."""
     environment = {**os.environ, "PATH": f"{NODE / 'bin'}:{os.environ['PATH']}"}
 
     def start(*command):
@@ -58,7 +60,13 @@ def node():
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         start(npm, "ci", "--no-audit", "--no-fund")
-    return lambda script, **options: json.loads(start(script, json.dumps(options)))
+    return start
+
+
+@pytest.fixture(scope="module")
+def node(javascript):
+    """Run one of the scripts with Node.js and return what it prints."""
+    return lambda script, **options: json.loads(javascript(script, json.dumps(options)))
 
 
 @pytest.fixture
@@ -212,3 +220,28 @@ def test_the_documentations_requests(platform):
         assert answer["status"] in ("IN_QUEUE", "IN_PROGRESS")
     image = requests.get(answer["output"]["image_url"], timeout=60).content
     assert Image.open(io.BytesIO(image)).format == "PNG"
+
+
+# What makes each example's image a small one, beside its prompt.
+SMALLER = [
+    ", width=256, height=256",
+    ", width: 256, height: 256",
+    ', "width": 256, "height": 256',
+    ', size: "512x512"',
+]
+
+
+@pytest.mark.parametrize("number", range(len(SMALLER)))
+def test_the_examples_of_moving_run(platform, javascript, number):
+    page = (ROOT / "docs/moving.md").read_text()
+    examples = re.findall(r"```(python|javascript)\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == len(SMALLER)
+    language, code = examples[number]
+    code = code.replace("https://api.runpod.ai/v2", f"{platform.url}/v2")
+    code = code.replace("YOUR_ENDPOINT_ID", DEV).replace('sunset"', f'sunset"{SMALLER[number]}')
+    if language == "python":
+        there = {**os.environ, "RUNPOD_ENDPOINT_BASE_URL": f"{platform.url}/v2"}
+        printed = subprocess.check_output([sys.executable, "-c", code], env=there, text=True)
+    else:
+        printed = javascript("--input-type=module", "--eval", code)
+    assert re.match(r"http://127|image/png", printed)

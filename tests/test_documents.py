@@ -11,9 +11,14 @@ from settings_fields import choices, limits
 
 from flux_worker.contract.catalog import DEV, MODELS, Bounds, Parameters
 from flux_worker.contract.request import ImageRequest
+from flux_worker.contract.values import MAX_PROMPT_CHARACTERS
 from flux_worker.settings import Settings
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "models/demo/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+BY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -99,6 +104,20 @@ def test_the_apis_limits_and_defaults_are_the_models(name):
         assert re.search(rf"{low[0]}(–| to ){high[0]}, default {default[0]}\b", rule)
 
 
+@pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
+def test_the_documented_limits_of_texts_are_the_requests(name):
+    for page in ("README.md", "docs/api.md"):
+        assert f"at most {MAX_PROMPT_CHARACTERS:,} characters" in rows(page)[name][-1]
+
+
+def test_the_documented_defaults_of_flags_are_the_requests():
+    for name, field in ImageRequest.model_fields.items():
+        if isinstance(field.default, bool):
+            default = str(field.default).lower()
+            assert rows("README.md")[name][:2] == ["boolean", default]
+            assert f"default `{default}`" in rows("docs/api.md")[name][0]
+
+
 def test_the_documented_default_format_is_the_models():
     default = DEV.parameters.image_format
     assert rows("README.md")["image_format"][1] == f"`{default}`"
@@ -178,7 +197,21 @@ def test_the_readmes_settings_are_settings():
 # -- names and links
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{n}.md" for n in ("settings", "deployment", "platform"))]
+)
+def test_every_served_model_is_named_where_one_is_chosen(page):
+    assert {name for name in MODELS if f"`{name}`" not in (ROOT / page).read_text()} == set()
+
+
+def test_the_rooms_modules_are_those_of_the_table():
+    table = rows("docs/design.md")
+    for folder in (ROOT / "src/flux_worker").glob("*/__init__.py"):
+        modules = {path.stem for path in folder.parent.glob("*.py")} - {"__init__"}
+        assert set(re.findall(r"`(\w+)`", table[folder.parent.name][0])) == modules
+
+
+@BY_PAGE
 def test_the_modules_and_folders_that_are_named_exist(page):
     tree = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if ".venv" not in path.parts]
     for name in re.findall(r"`([\w./-]+(?:\.py|/))`", page.read_text()):
@@ -194,7 +227,7 @@ def anchors(page):
     return slugs | set(re.findall(r'<a id="([^"]+)"', text))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@BY_PAGE
 def test_links_between_the_documents_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:|mailto:)([^)]+)\)", page.read_text()):
         path, _, anchor = target.partition("#")
@@ -204,7 +237,7 @@ def test_links_between_the_documents_lead_somewhere(page):
             assert anchor in anchors(linked), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@BY_PAGE
 def test_the_make_targets_that_are_named_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", page.read_text())) <= targets

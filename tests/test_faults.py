@@ -30,6 +30,7 @@ pytestmark = pytest.mark.real
 
 COST = 0.00131072
 LONG = 3000  # seconds: longer than any queue here takes
+UPLOAD_PATIENCE = 15  # seconds: more than any bucket here takes that takes an image at all
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 
 
@@ -53,6 +54,7 @@ def stage(tmp_path_factory):
                 **s3.environment,
                 "BUCKET_ENDPOINT_URL": bucket.url,
                 "FAULT_FILE": str(fault),
+                "UPLOAD_PATIENCE": str(UPLOAD_PATIENCE),
                 "JOBS_IN_FLIGHT": "2",
                 "OMP_NUM_THREADS": "1",
             }
@@ -68,12 +70,8 @@ def _sound_again(stage):
     yield
     for proxy in (stage.bucket, stage.queue):
         proxy.fail(when=uploads)
-    assert not jobs_in(stage.platform, "IN_PROGRESS", "IN_QUEUE")
-
-
-def jobs_in(platform, *statuses):
-    jobs = platform.endpoint.queue._jobs.values()
-    return [job.id for job in jobs if job.status.value in statuses]
+    jobs = stage.platform("GET", "/health")[1]["jobs"]
+    assert (jobs["inProgress"], jobs["inQueue"]) == (0, 0)
 
 
 def generate(stage, **given):
@@ -129,6 +127,32 @@ def test_a_bucket_that_is_killed_during_the_upload_loses_nothing(stage):
         time.sleep(0.5)  # the bucket is left alone for a while, then used again
 
 
+def test_a_worker_that_is_told_to_end_during_an_upload_that_hangs_answers_and_ends(stage):
+    uploading, hang = threading.Event(), threading.Event()
+
+    def silent(*request):
+        if uploads(*request):
+            uploading.set()
+            hang.wait()
+            return DROP
+        return None
+
+    stage.bucket.fault = silent
+    job_id = stage.platform("POST", "/run", {"input": SMALL})[1]["id"]
+    assert uploading.wait(60)
+    (worker_id,) = stage.platform.endpoint.fleet.running
+    process = stage.platform.endpoint.fleet.running[worker_id]
+    process.send_signal(signal.SIGTERM)
+    report = stage.platform.wait(job_id, *FINAL, seconds=2 * UPLOAD_PATIENCE)
+    while worker_id in stage.platform.endpoint.fleet.running:
+        time.sleep(0.05)
+    hang.set()
+    assert process.returncode == 0
+    assert report["workerId"] == worker_id
+    assert report["output"]["image_url"].startswith("data:image/jpeg;base64,")
+    assert report["output"]["cost"] == COST
+
+
 def test_a_worker_that_is_killed_during_the_upload_costs_one_image_not_two(stage):
     before = objects(stage)
     vanished = []
@@ -151,7 +175,7 @@ def test_a_worker_that_is_killed_during_the_upload_costs_one_image_not_two(stage
 # -- the platform
 
 
-@pytest.mark.parametrize("trouble", [500, 429, DROP])
+@pytest.mark.parametrize("trouble", [500, 429, 403, 302, DROP])
 def test_a_result_that_is_not_taken_at_first_arrives(stage, trouble):
     stage.queue.fail(trouble, trouble, when=results)
     report = generate(stage)
@@ -225,13 +249,20 @@ def test_a_worker_with_a_broken_gpu_is_replaced(stage):
 
 
 def test_a_client_that_leaves_finds_its_result_later(stage):
+    told = []
+
+    def note(method, path, body):
+        if "/job-done/" in path:
+            told.append(path.partition("?")[0].rpartition("/")[2])
+
+    stage.queue.fault = note
     connection = http.client.HTTPConnection(urlsplit(stage.platform.url).netloc)
     body = json.dumps({"input": {**SMALL, "num_inference_steps": 20}})
     connection.request("POST", "/runsync", body)
-    while not (running := jobs_in(stage.platform, "IN_PROGRESS")):
+    while not told:
         time.sleep(0.02)
     connection.close()
-    assert stage.platform.wait(running[0], *FINAL)["output"]["cost"] == COST
+    assert stage.platform.wait(told[0], *FINAL)["output"]["cost"] == COST
 
 
 # -- all at once

@@ -23,6 +23,10 @@ PRIVATE = [
     "64:ff9b::7f00:1",
     "2002:7f00:1::",
     "::127.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b:1::10.0.0.1",
+    "fec0::1",
+    "4000::1",
 ]
 NEVER = [
     "169.254.169.254",
@@ -34,6 +38,9 @@ NEVER = [
     "fe80::1%eth0",
     "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::a9fe:a9fe",
+    "::ffff:0:169.254.169.254",
+    "2002:a9fe:a9fe::",
 ]
 
 
@@ -56,7 +63,9 @@ def test_public_addresses_pass(address):
     guard.check(address, allow_private=False)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "::1"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127。0。0。1", "::1"]
+)
 def test_a_host_is_judged_by_what_it_resolves_to(host):
     with pytest.raises(ForbiddenAddress):
         asyncio.run(guard.check_host(host, allow_private=False))

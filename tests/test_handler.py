@@ -36,7 +36,7 @@ def test_runsync_answers_the_documented_envelope(api):
 
 
 def test_runsync_answers_the_documented_curl(api):
-    """https://docs.runpod.io/hub/public-endpoints, but for the host and fewer steps and pixels."""
+    """Of docs.runpod.io, "Make API requests", but for the host and fewer steps and pixels."""
     body = {
         "input": {
             "prompt": "A serene mountain landscape at sunset",

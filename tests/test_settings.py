@@ -36,9 +36,10 @@ def test_settings_stay_as_they_were_read():
         Settings().flux_model = "schnell"
 
 
-def test_empty_variables_count_as_not_set(monkeypatch):
-    for name in ("FLUX_MODEL", "JOBS_IN_FLIGHT", "BUCKET_NAME", "RUNPOD_LOG_LEVEL", "ALLOW_CPU"):
-        monkeypatch.setenv(name, "")
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_empty_variables_count_as_not_set(monkeypatch, empty):
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), empty)
     assert Settings.from_environment() == Settings()
 
 

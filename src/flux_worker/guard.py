@@ -23,7 +23,14 @@ METADATA = frozenset(
     )
 )
 """Where clouds give a machine its credentials, beside the link-local 169.254.169.254."""
-NAT64 = IPv6Network("64:ff9b::/96")
+CARRIERS = tuple(
+    IPv6Network(network)
+    for network in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)
+"""IPv6 addresses that stand for the IPv4 address of their last 32 bits, here or at a translator."""
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All that is assigned for the public: of the rest, Python's `is_global` knows a part alone.
+https://www.iana.org/assignments/ipv6-address-space"""
 LOOKUP_PATIENCE = 5.0
 """Seconds; glibc asks the next name server after as long."""
 
@@ -45,7 +52,8 @@ def check(address: str, *, allow_private: bool) -> None:
     meant = _meant(ip_address(address.partition("%")[0]))
     if meant.is_link_local or meant in METADATA:
         raise ForbiddenAddress("leads to a link-local or metadata address, which is never allowed")
-    if not allow_private and (not meant.is_global or meant.is_multicast):
+    is_unicast = meant in GLOBAL_UNICAST if meant.version == 6 else not meant.is_multicast
+    if not allow_private and not (meant.is_global and is_unicast):
         raise ForbiddenAddress(
             "leads to a private address, which is allowed only where the worker's operator has set "
             "ALLOW_PRIVATE_ADDRESSES=true"
@@ -84,7 +92,7 @@ def _meant(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """Return the IPv4 address that an IPv6 address stands for, or itself."""
     if isinstance(ip, IPv4Address):
         return ip
-    if inner := ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1]):
+    if inner := ip.sixtofour or (ip.teredo and ip.teredo[1]):
         return inner
-    is_carried = ip in NAT64 or (int(ip) >> 32 == 0 and int(ip) > 1)
+    is_carried = any(ip in network for network in CARRIERS)
     return IPv4Address(int(ip) & 0xFFFF_FFFF) if is_carried else ip

@@ -11,7 +11,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,7 +57,7 @@ Plain = BeforeValidator(_plain)
 class Settings(BaseSettings):
     """The environment variables of the same names in capitals; an empty one counts as not set."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     flux_model: ModelName = "dev"
     model_path: str | None = None
@@ -87,11 +87,12 @@ class Settings(BaseSettings):
     url_ttl_seconds: Annotated[int, Plain] = Field(default=SEVEN_DAYS, ge=1, le=SEVEN_DAYS)
     allow_private_addresses: bool = False
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _without_blanks_around(cls, value: object) -> object:
+    def _without_blanks_around(cls, given: dict[str, object]) -> dict[str, object]:
         # Pasted values often end in a blank or a line break, which no setting means.
-        return value.strip() if isinstance(value, str) else value
+        stripped = {k: v.strip() if isinstance(v, str) else v for k, v in given.items()}
+        return {name: value for name, value in stripped.items() if value != ""}
 
     @classmethod
     def from_environment(cls) -> Self:

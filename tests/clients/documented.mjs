@@ -1,4 +1,4 @@
-// The documentation's use of fetch, https://docs.runpod.io/hub/public-endpoints:
+// The documentation's use of fetch (docs.runpod.io, "Make API requests"):
 // node documented.mjs '{"url", "sync", "queued"}', the bodies of /runsync and /run.
 const { url, sync, queued } = JSON.parse(process.argv[2]);
 const headers = { Authorization: "Bearer YOUR_API_KEY", "Content-Type": "application/json" };

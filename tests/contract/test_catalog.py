@@ -14,7 +14,7 @@ BY_NAME = pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: mo
 
 
 def test_the_documented_contracts():
-    """https://docs.runpod.io/hub/public-endpoint-reference."""
+    """https://docs.runpod.io/public-endpoints/reference."""
     assert DEV.endpoint_id == "black-forest-labs-flux-1-dev"
     assert DEV.price == Price(Decimal("0.02"), "megapixel")
     assert DEV.parameters.defaults() == {

@@ -56,6 +56,30 @@ def test_other_names_are_honoured(key, value, name):
         ("prompt_upsampling", True, "the prompt is used as it is"),
         ("upscale", 2, "images are delivered as the model makes them"),
         ("s3Config", {"accessId": "x"}, "send s3Config beside input"),
+        ("bucketName", "x", "send s3Config beside input"),
+        ("webhook", "https://example.com/x", "send webhook beside input"),
+        ("parameters", {"width": 512}, "send each parameter by itself"),
+        ("override_settings", {"CLIP_stop_at_last_layers": 2}, "send each parameter by itself"),
+        ("image_base64", "x", "images are made from text alone"),
+        ("image_prompt_url", "x", "images are made from text alone"),
+        ("input_image_2", "x", "images are made from text alone"),
+        ("reference_images", ["x"], "images are made from text alone"),
+        ("image_loras", [{"path": "x"}], "merge it into weights"),
+        ("finetune_id", "x", "merge it into weights"),
+        ("text_prompts", [{"text": "a"}], "send one request for each prompt"),
+        ("negative", "a dog", "send negative_prompt"),
+        ("distilled_cfg_scale", 3.5, "send guidance, or true_cfg_scale"),
+        ("max_shift", 1.5, "the model's own scheduler is used"),
+        ("resolution", "512x512", "send width and height, or aspect_ratio"),
+        ("image_width", 512, "send width and height, or aspect_ratio"),
+        ("w", 512, "send width and height, or aspect_ratio"),
+        ("inference_steps", 9, "send num_inference_steps"),
+        ("random_seed", 0.5, "send seed"),
+        ("format", "png", "send image_format"),
+        ("enhance_prompt", True, "the prompt is used as it is"),
+        ("style_preset", "anime", "describe the style in the prompt"),
+        ("background", "transparent", "images are delivered as the model makes them"),
+        ("restore_faces", True, "images are delivered as the model makes them"),
     ],
 )
 def test_what_would_change_the_picture_the_bill_or_the_bucket_is_refused(key, value, instead):
@@ -64,6 +88,19 @@ def test_what_would_change_the_picture_the_bill_or_the_bucket_is_refused(key, va
     assert str(refusal.value).startswith(f"Invalid parameter: {key} is not supported: ")
     assert instead in str(refusal.value)
     assert "example.com" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["numOutputs", "NumOutputs", "num-outputs", "NUM_OUTPUTS", "numoutputs", "num.outputs"]
+)
+def test_the_spelling_of_another_apis_key_is_its_clients_own(key):
+    with pytest.raises(InvalidRequest, match=f"{key} is not supported: send one request for each"):
+        parse(**{key: 4})
+
+
+@pytest.mark.parametrize("key", ["img" + "1" * 10**5 + "x", "img" * 10**5, "image" + "url" * 10**5])
+def test_a_long_key_is_judged_at_once(key):
+    parse(**{key: ""})
 
 
 @pytest.mark.parametrize(
@@ -82,6 +119,14 @@ def test_what_would_change_the_picture_the_bill_or_the_bucket_is_refused(key, va
         ("upscale", 1),
         ("s3Config", {}),
         ("strength", 0.8),
+        ("save_images", True),
+        ("image_prompt_strength", 0.1),
+        ("format", "jpeg"),
+        ("random_seed", -1),
+        ("background", "auto"),
+        ("style", "none"),
+        ("response_format", "b64_json"),
+        ("webhook", ""),
         ("enable_safety_checker", True),
         ("output_quality", 80),
         ("go_fast", True),

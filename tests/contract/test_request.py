@@ -162,7 +162,7 @@ def test_a_misspelt_parameter_is_refused_with_a_suggestion():
 
 
 @pytest.mark.parametrize(
-    "key", ["strength", "enable_safety_checker", "maxPollAttempts", "pollIntervalMillis", "style"]
+    "key", ["strength", "enable_safety_checker", "maxPollAttempts", "pollIntervalMillis", "user"]
 )
 def test_keys_of_other_models_are_ignored_and_named(key):
     request, unread = ImageRequest.parse({"prompt": "x", "seed": 1, key: "y"}, DEV)

@@ -22,7 +22,14 @@ def test_a_given_region_wins():
     assert bucket.from_settings(settings(bucket_region="eu-1")).address.region == "eu-1"
 
 
-@pytest.mark.parametrize("url", ["cdn.example.com", "//x", "ftp://x", "https://x?y=1", "http://["])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("cdn.example.com", "//x", "ftp://x", "https://x?y=1", "http://[", "http://[::1]x"),
+        *("https://u:p@x", "https://x#y", "https://x/a b", "https://x/ü", "https://x:99999"),
+        *("https://x:0", "https://x\\y"),
+    ],
+)
 def test_a_malformed_public_url_is_refused(url):
     with pytest.raises(CannotStart, match="BUCKET_PUBLIC_URL must be a URL"):
         bucket.from_settings(settings(bucket_public_url=url))
@@ -49,6 +56,13 @@ def test_another_bucket_in_the_host_than_the_named_one_is_refused():
         "https://host#x",
         "http://[::1",
         "https://host:port",
+        "https://host:0",
+        "https://ho st",
+        "https://host\x00",
+        "https://[::1]x",
+        "https://my_minio:9000",
+        "https://-host",
+        "https://a..b",
     ],
 )
 def test_malformed_urls_are_refused_in_words(url):
@@ -128,6 +142,7 @@ def test_secrets_are_never_printed():
     [
         ("name", "photos/flux", "BUCKET_NAME must be the bucket's name alone, such as photos"),
         ("name", "s3://photos", "BUCKET_NAME must be the bucket's name alone"),
+        ("name", "..", "BUCKET_NAME must be the bucket's name alone"),
         ("region", "EU (Ireland) eu-west-1", "BUCKET_REGION must be the region's code alone"),
         ("access_key_id", "id secret", "BUCKET_ACCESS_KEY_ID must be the key alone"),
         ("secret_access_key", "hush\nhush", "BUCKET_SECRET_ACCESS_KEY must be the key alone"),

@@ -42,6 +42,8 @@ def test_a_job_may_bring_no_bucket(nothing):
             {**CONFIG, "endpointUrl": "https://minio", "bucketName": None},
             "must give bucketName as text",
         ),
+        ({**CONFIG, "endpointUrl": "http://hush_s3:9000"}, "must have a host of letters, digits"),
+        ({**CONFIG, "bucketName": ".."}, "s3Config.bucketName must be the bucket's name"),
         ({**CONFIG, "bucketName": "photos/hush"}, "s3Config.bucketName must be the bucket's name"),
         ({**CONFIG, "region": "EU (hush)"}, "s3Config.region must be the region's code alone"),
         ({**CONFIG, "accessSecret": "hush hush"}, "s3Config.accessSecret must be the key alone"),

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import socket
 from urllib.parse import urlsplit
 
 import aws
@@ -169,6 +170,12 @@ def test_a_public_url_that_trickles_is_told(bucket_settings, caplog, monkeypatch
     assert "Image URLs can't be tried from here" in caplog.text
 
 
+def test_a_public_url_that_leads_in_a_circle_is_named(bucket_settings):
+    with loopback.serving(lambda request: request.answer(302, headers={"Location": "/"})) as cdn:
+        said = refusal_of(bucket_settings, bucket_public_url=cdn)
+    assert "BUCKET_PUBLIC_URL answers 302" in said
+
+
 def test_urls_are_tried_where_they_are_signed_for(bucket_settings, s3, proxy):
     rehearse(bucket_settings, bucket_presign_url=proxy.url)
     assert [method for method, _, _ in proxy.seen] == ["GET"]
@@ -195,6 +202,12 @@ def test_a_server_that_never_answers_is_named(monkeypatch):
     assert "127.0.0.1 doesn't answer: check BUCKET_ENDPOINT_URL" in said
 
 
+def test_a_server_without_tls_is_named():
+    with loopback.serving(lambda request: request.answer(400)) as plain:
+        said = refusal_of(given(plain.replace("http://", "https://")))
+    assert "127.0.0.1 can't be talked to by TLS: where it speaks plain HTTP" in said
+
+
 def test_a_page_that_takes_everything_is_no_bucket():
     def log_in(request):
         request.body()
@@ -205,10 +218,21 @@ def test_a_page_that_takes_everything_is_no_bucket():
     assert "what answers at 127.0.0.1 isn't an S3 server" in said
 
 
+def names(addresses):
+    """Resolve these names to these addresses."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host, *given, **options):
+        return resolve(addresses.get(host, host), *given, **options)
+
+    return getaddrinfo
+
+
 @pytest.mark.parametrize(
     ("settings", "warns"),
     [
         ({"bucket_endpoint_url": "http://minio:9000"}, True),
+        ({"bucket_endpoint_url": "http://minio.storage.svc:9000"}, True),
         ({"bucket_endpoint_url": "http://s3.example.test:9000"}, False),
         (
             {
@@ -220,6 +244,7 @@ def test_a_page_that_takes_everything_is_no_bucket():
     ],
 )
 def test_urls_that_only_this_network_understands_are_told(monkeypatch, caplog, s3, settings, warns):
+    monkeypatch.setattr(socket, "getaddrinfo", names({"minio.storage.svc": "10.1.2.3"}))
     with FaultProxy(s3.endpoint_url) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         keys = {

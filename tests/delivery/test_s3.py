@@ -60,6 +60,7 @@ def test_an_upload_says_what_it_is_and_proves_it():
     [
         {"ETag": f'"{MD5}"'},
         {"ETag": MD5.upper()},  # Alibaba's
+        {"ETag": f'W/"{MD5}"'},  # of a proxy that changes answers
         {"ETag": '"CKih16GjycICEAE="'},
         {"ETag": f'"{"0" * 32}"', "x-amz-server-side-encryption": "aws:kms"},
     ],
@@ -68,7 +69,10 @@ def test_what_says_that_it_has_the_object_has_it(headers):
     assert put((200, b"", headers))[0].key == "k"
 
 
-@pytest.mark.parametrize("headers", [{}, {"ETag": ""}, {"ETag": f'"{"0" * 32}"'}])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"ETag": ""}, {"ETag": f'"{"0" * 32}"'}, {"ETag": 'W/"15-abc"'}, {"ETag": '"65a1-264"'}],
+)
 def test_what_does_not_say_so_has_nothing(headers):
     with pytest.raises(NotStored):
         put((200, b"<html>Log in", headers))
@@ -103,6 +107,8 @@ def test_the_object_goes_to_the_region_that_the_server_asks_for(answer, region):
         (400, b"", {"x-amz-bucket-region": "eu-1.evil.example/"}),
         (400, b"", {"x-amz-bucket-region": "us-east-1"}),
         (307, b"<Error><Code>TemporaryRedirect</Code></Error>"),
+        (302, b"", {"Location": "/login"}),
+        (206, b"", {"ETag": MD5}),
     ],
 )
 def test_what_names_no_other_region_is_refused_at_once(answer):

@@ -394,6 +394,25 @@ def test_where_a_jobs_bucket_leads_is_checked_again_when_it_is_connected_to(wire
     assert wire.seen == []
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_jobs_bucket_can_not_send_the_worker_elsewhere(wire, status):
+    def send_on(request):
+        request.body()
+        request.answer(status, headers={"Location": f"{wire.url}/photos/k"})
+
+    with loopback.serving(send_on) as url:
+        own = job_bucket.parse(
+            {
+                "accessId": "id",
+                "accessSecret": "secret",
+                "bucketName": "photos",
+                "endpointUrl": url,
+            }
+        )
+        assert_is_image(publish({}, own))
+    assert wire.seen == []
+
+
 def test_the_operators_own_bucket_may_be_anywhere(wire):
     assert on(wire, allow_private_addresses=False).startswith(wire.url)
 

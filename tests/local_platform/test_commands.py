@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -72,11 +73,33 @@ def ready(module):
         program.kill()
 
 
+@pytest.mark.parametrize("value", ["x", "-1", "٣", "1" * 5_000])
+@pytest.mark.parametrize("name", ["PORT", "WORKERS"])
+def test_a_number_that_is_none_is_said(name, value):
+    done = subprocess.run(
+        [sys.executable, "-m", "local_platform.commands.serve"],
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{name} must be ")
+    assert done.stderr.count("\n") == 1
+
+
+FROM_ELSEWHERE = ({"Origin": "https://example.com"}, {"Origin": "null"}, {"Host": "example.com"})
+"""What a web page's requests bring along."""
+
+
 def test_serve_sdk_answers_until_it_is_interrupted():
     with ready("local_platform.commands.serve_sdk") as (port, said):
         assert f"http://127.0.0.1:{port}/runsync" in said
         with urlopen(f"http://127.0.0.1:{port}/openapi.json") as response:
             assert "/runsync" in json.load(response)["paths"]
+        for header in FROM_ELSEWHERE:
+            job = Request(f"http://127.0.0.1:{port}/run", b'{"input": {}}', header)
+            with pytest.raises(HTTPError, match="403"):
+                urlopen(job)
     assert not commands_with(f"--rp_api_port\0{port}")
 
 

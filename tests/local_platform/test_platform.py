@@ -215,7 +215,8 @@ def test_what_else_a_body_holds_reaches_no_worker(queue):
     done(queue, job_id, {"output": 1})
 
 
-def test_a_worker_that_has_lost_a_job_has_no_say_in_it_any_more(queue):
+def test_a_worker_that_has_lost_a_job_has_no_say_in_it_any_more(queue, monkeypatch):
+    monkeypatch.setattr("local_platform.api.worker_routes.POLL", 0.01)
     job_id = submit(queue, policy={"executionTimeout": 300})
     take(queue, "before")
     queue.wait(job_id, "TIMED_OUT")
@@ -224,8 +225,7 @@ def test_a_worker_that_has_lost_a_job_has_no_say_in_it_any_more(queue):
     done(queue, job_id, {"error": "late"}, worker="before")
     done(queue, job_id, {"status": "IN_PROGRESS", "output": "late"}, worker="before")
     assert queue("GET", f"/status/{job_id}")[1]["status"] in ("IN_PROGRESS", "TIMED_OUT")
-    stops = queue.endpoint.queue._stops
-    assert job_id not in stops.get("before", ())
+    assert queue.as_worker("before", "GET", "job-stop") == (204, None)
     done(queue, job_id, {"output": 1}, worker="after")
     assert queue("GET", f"/status/{job_id}")[1]["output"] == 1
 
@@ -390,6 +390,48 @@ def test_the_webhook_is_told_until_it_takes_it(queue, monkeypatch, answers):
     told = {**report, "input": {"prompt": "x"}, "webhook": f"{url}/hook"}
     assert report["status"] == "COMPLETED"
     assert bodies == [told] * len(answers)
+
+
+NOWHERE = ["x", "//x", "ftp://x", "http://", "http://[", "http://x:99999/", "http://xn--/"]
+
+
+@pytest.mark.parametrize(
+    "webhook", [*NOWHERE, "http://127.0.0.1:9/", "http://\ud800/", "http://%00/"]
+)
+def test_a_webhook_that_leads_nowhere_is_said_and_costs_the_job_nothing(
+    queue, webhook, monkeypatch, caplog
+):
+    monkeypatch.setattr("local_platform.queue.endpoint.WEBHOOK_PAUSE", 0.0)
+    job_id = submit(queue, webhook=webhook)
+    take(queue)
+    done(queue, job_id, {"output": 1})
+    while f"The webhook of job {job_id} was not accepted." not in caplog.text:
+        time.sleep(0.01)
+    assert queue("GET", f"/status/{job_id}")[1]["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_of_a_webhooks_answer_the_status_alone_is_read(queue, monkeypatch, status):
+    monkeypatch.setattr("local_platform.queue.endpoint.WEBHOOK_PAUSE", 0.0)
+    left = []
+
+    def endless(request):
+        request.body()
+        request.send_response(status)
+        request.end_headers()
+        try:
+            while True:
+                request.wfile.write(b"x" * 100_000)
+        except OSError:
+            left.append(1)
+        request.drop()
+
+    with loopback.serving(endless) as url:
+        job_id = submit(queue, webhook=url)
+        take(queue)
+        done(queue, job_id, {"output": 1})
+        while len(left) < (1 if status == 200 else 3):
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])

@@ -76,7 +76,7 @@ def test_updates_are_in_order_and_at_most_two_a_second(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("status", [400, 429, 500])
+@pytest.mark.parametrize("status", [302, 400, 429, 500])
 def test_a_platform_that_takes_no_progress_costs_the_job_nothing(monkeypatch, status):
     with platform(monkeypatch, status=status) as taken:
         asyncio.run(burst(60, 0.01))

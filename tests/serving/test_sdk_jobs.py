@@ -198,13 +198,35 @@ def test_a_retry_waits_until_the_stopped_run_has_ended():
 
 def test_what_ended_is_not_remembered_for_ever():
     async def story(jobs, take):
-        for number in range(REMEMBERED + 10):
+        for number in range(REMEMBERED + 1):
             await take(str(number))
             jobs.end(str(number))
-        assert len(jobs._ended) == REMEMBERED
-        for number in range(50):
-            jobs.stop(f"never-{number}")
-            await asyncio.sleep(1)
-        assert len(jobs._early_stops) <= 1
+        for forgotten in (False, True):
+            job_id = "0" if forgotten else "1"
+            jobs.stop(job_id)
+            # As one that never was here: the stop may be ahead of it.
+            assert await take(job_id) == ([] if forgotten else [job_id])
+
+    with_jobs(story)
+
+
+def test_a_stop_is_ahead_of_its_job_for_a_second_from_the_last_time_it_was_heard():
+    async def story(jobs, take):
+        for each in ("a", "b", "a"):
+            jobs.stop(each)
+            await asyncio.sleep(EARLY / 2)
+        jobs.stop("c")
+        assert await take("a", "b", "c") == ["b"]
+
+    with_jobs(story)
+
+
+def test_any_number_of_stops_is_heard_at_once():
+    """In a time that grows with their number, not with its square: that would be hours."""
+
+    async def story(jobs, take):
+        for number in range(200_000):
+            jobs.stop(str(number))
+        assert await take("0", "x") == ["x"]
 
     with_jobs(story)

@@ -80,7 +80,9 @@ def test_a_failure_that_lasts_is_said_once_and_so_is_its_end(caplog):
 
 
 @pytest.mark.parametrize("kind", ["take", "stop"])
-@pytest.mark.parametrize("answer", [400, 204, 429, 500, "no job", {"x": 1}, [1, None]])
+@pytest.mark.parametrize(
+    "answer", [400, 204, 304, 429, 500, "no job", {"x": 1}, [1, None], {"jobsToStop": "good-u1"}]
+)
 def test_the_loop_rests_after_each_poll_that_brought_nothing(kind, answer, monkeypatch, capsys):
     rests = []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from contextlib import contextmanager
 
 import aiohttp
@@ -61,21 +62,22 @@ def test_a_result_is_posted_until_it_is_taken(trouble, caplog):
     assert len(caplog.records) == 2
 
 
-@pytest.mark.parametrize("refusal", [400, 401, 403, 405, 410, 422])
-def test_a_result_that_is_refused_for_good_is_not_posted_again(refusal):
-    with answering(refusal, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
-        post(ours, url)
-    assert taken == []
-
-
-def test_a_job_that_is_not_found_is_believed_to_be_gone_only_after_a_while():
-    with answering(*[404] * (sdk_posts.NOT_FOUND_ATTEMPTS - 1), 200) as (url, taken):
+@pytest.mark.parametrize("refusal", [400, 401, 403, 404, 405, 410, 422])
+def test_a_refusal_is_believed_only_after_a_while(refusal):
+    often = [refusal] * sdk_posts.REFUSALS
+    with answering(*often[1:], 200) as (url, taken):
         post(ours, url)
     assert taken == [BODY]
-    refusals = [404] * sdk_posts.NOT_FOUND_ATTEMPTS
-    with answering(*refusals, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
+    with answering(*often, 200) as (url, taken), pytest.raises(sdk_posts.NotTaken):
         post(ours, url)
     assert taken == []
+
+
+def test_refusals_are_counted_in_a_row():
+    """A proxy says 404 while the platform behind it restarts, after it has said 503."""
+    with answering(*[404, 503] * 20, 404, 404, 200) as (url, taken):
+        post(ours, url)
+    assert taken == [BODY]
 
 
 def test_an_image_that_is_too_large_for_an_answer_becomes_a_sentence():
@@ -88,10 +90,120 @@ def test_an_image_that_is_too_large_for_an_answer_becomes_a_sentence():
 
 
 @pytest.mark.parametrize("body", ['{"error": "No."}', BODY.replace("{}", '{"image_url": "x"}')])
-def test_a_sentence_that_is_too_large_is_given_up(body):
-    with answering(413, 413, 200) as (url, taken), pytest.raises(aiohttp.ClientResponseError):
+def test_an_answer_without_an_image_that_is_too_large_is_given_up(body):
+    """Where the image was uploaded, its URL is all that there is of it: no sentence replaces it."""
+    with answering(*[413] * (sdk_posts.REFUSALS - 1), 200) as (url, taken):
+        post(ours, url, body)
+    assert taken == [body]
+    with (
+        answering(*[413] * sdk_posts.REFUSALS, 200) as (url, taken),
+        pytest.raises(sdk_posts.NotTaken),
+    ):
         post(ours, url, body)
     assert taken == []
+
+
+# -- answers that take nothing
+
+
+@contextmanager
+def redirecting(status, location):
+    """A platform that answers the first post with a redirect, and takes those after it."""
+    asked, taken = [], []
+
+    def take(request):
+        body = request.body().decode()
+        asked.append(f"{request.command} {request.path}")
+        if len(asked) == 1:
+            return request.answer(status, headers={"Location": location} if location else {})
+        if body:
+            taken.append(body)
+        return request.answer(200)
+
+    with loopback.serving(take) as url:
+        yield f"{url}/job-done", asked, taken
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304])
+@pytest.mark.parametrize("location", ["/elsewhere", "", "mailto:x", "http://[", "http://x:99999/"])
+def test_a_redirect_that_drops_the_result_is_no_taking(status, location):
+    with redirecting(status, location) as (url, asked, taken):
+        post(ours, url)
+    assert asked == ["POST /job-done"] * 2
+    assert taken == [BODY]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_that_keeps_the_result_is_followed(status):
+    with redirecting(status, "/elsewhere") as (url, asked, taken):
+        post(ours, url)
+    assert asked == ["POST /job-done", "POST /elsewhere"]
+    assert taken == [BODY]
+
+
+@pytest.mark.parametrize("location", ["", "mailto:x", "http://[", "http://1.1.1.1.1/"])
+def test_a_redirect_that_leads_nowhere_is_tried_again(location):
+    with redirecting(307, location) as (url, asked, taken):
+        post(ours, url)
+    assert asked == ["POST /job-done"] * 2
+    assert taken == [BODY]
+
+
+def test_redirects_that_lead_in_a_circle_take_nothing():
+    left, taken = [307] * 25, []
+
+    def take(request):
+        body = request.body().decode()
+        if left:
+            return request.answer(left.pop(), headers={"Location": request.path})
+        taken.append(body)
+        return request.answer(200)
+
+    with loopback.serving(take) as url:
+        post(ours, f"{url}/job-done")
+    assert taken == [BODY]
+
+
+@pytest.mark.parametrize(
+    "said", ["\r\n", "HTTP/1.1 4xx no\r\n\r\n", "HTTP/1.1 200 OK\r\nx\r\n\r\n"]
+)
+def test_what_is_no_http_is_no_refusal(said):
+    """aiohttp calls it a 400."""
+    left, taken = [said] * 10, []
+
+    def take(request):
+        body = request.body().decode()
+        if left:
+            request.wfile.write(left.pop().encode())
+            return request.drop()
+        taken.append(body)
+        return request.answer(200)
+
+    with loopback.serving(take) as url:
+        post(ours, f"{url}/job-done")
+    assert taken == [BODY]
+
+
+def test_the_status_says_that_a_result_is_taken_whatever_follows_it():
+    held, arrived = threading.Event(), []
+
+    def take(request):
+        arrived.append(request.body().decode())
+        request.send_response(200)
+        request.send_header("Content-Length", "1000000000")
+        request.end_headers()
+        held.wait(60)
+        request.drop()
+
+    with loopback.serving(take) as url:
+        post(ours, f"{url}/job-done")
+        held.set()
+    assert arrived == [BODY]
+
+
+def test_an_address_that_is_none_is_given_up():
+    with pytest.raises(aiohttp.InvalidURL):
+        post(ours, "http://127.0.0.1:99999/")
 
 
 def test_half_a_surrogate_pair_arrives_as_json():
@@ -146,11 +258,19 @@ def test_the_sdk_itself_still_loses_results(trouble):
     assert taken == []
 
 
-def test_the_sdk_itself_still_gives_up_at_a_404_or_413():
-    for refusal in (404, 413):
+def test_the_sdk_itself_still_gives_up_at_a_refusal():
+    for refusal in (403, 404, 413):
         with answering(refusal, 200) as (url, taken), pytest.raises(aiohttp.ClientError):
             post(rp_http._transmit, url)
         assert taken == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_the_sdk_itself_still_takes_a_redirect_for_the_platforms_word(status):
+    with redirecting(status, "/elsewhere") as (url, asked, taken):
+        post(rp_http._transmit, url)
+    assert asked == ["POST /job-done", "GET /elsewhere"]
+    assert taken == []
 
 
 def test_the_sdk_itself_still_sends_each_progress_on_a_thread_of_its_own(monkeypatch):

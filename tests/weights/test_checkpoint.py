@@ -72,6 +72,19 @@ def test_shards_are_read_one_after_the_other(tmp_path):
     assert [tensor.name for tensor in Checkpoint.read(folder).tensors["vae"]] == ["a", "b"]
 
 
+def test_a_tensor_in_two_shards_is_refused(tmp_path):
+    """Which of the two is meant, nobody knows."""
+    folder = shutil.copytree(DEMO, tmp_path / "w")
+    (whole,) = (folder / "vae").glob("*.safetensors")
+    shards = [whole.with_name(f"{whole.stem}-0000{n}-of-00002.safetensors") for n in (1, 2)]
+    save_file({"a": torch.zeros(1)}, shards[0])
+    save_file({"a": torch.ones(1), "b": torch.zeros(2)}, shards[1])
+    index = {"weight_map": {"a": shards[0].name, "b": shards[1].name}}
+    whole.with_name(f"{whole.name}.index.json").write_text(json.dumps(index))
+    with pytest.raises(Unusable, match=f"^vae holds a twice, in {shards[1].name}, too"):
+        Checkpoint.read(folder)
+
+
 def test_weights_in_a_second_precision_are_not_counted(tmp_path):
     folder = shutil.copytree(DEMO, tmp_path / "w")
     for file in folder.glob("*/*.safetensors"):

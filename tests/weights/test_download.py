@@ -42,7 +42,7 @@ def clock(monkeypatch):
 def lines(caplog, clock, course, **bar):
     """The lines that are said of a download in the course of (second, bytes)."""
     caplog.set_level("INFO", "flux_worker")
-    progress = download._LoggedProgress(**{"unit": "B", "name": "x", **bar})
+    progress = download.LoggedProgress(**{"unit": "B", "name": "x", **bar})
     begin = clock.now
     for second, done in course:
         clock.now, progress.n = begin + second, done

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from flux_worker.contract.catalog import DEV
 from flux_worker.errors import CannotStart
-from flux_worker.weights import fit
+from flux_worker.weights import fit, layout
 from flux_worker.weights.layout import Unusable
 
 
@@ -71,7 +71,7 @@ def test_quantized_weights_are_refused_by_their_config(weights, component):
     )
 
 
-@pytest.mark.parametrize("component", ["transformer", "text_encoder_2"])
+@pytest.mark.parametrize("component", layout.WEIGHTS)
 def test_quantized_weights_are_refused_by_their_numbers(weights, component):
     (file,) = (weights / component).glob("*.safetensors")
     tensors = load_file(file)

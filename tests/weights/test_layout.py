@@ -115,6 +115,21 @@ def test_what_is_no_file_is_named_with_the_reason(weights, name, case):
     assert fault(weights) == f"{name} {reason}"
 
 
+@pytest.mark.parametrize("content", ["{", "[]", "null", "\xff", "[" * 10**5])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer_2/tokenizer.json",
+        "text_encoder/config.json",
+    ],
+)
+def test_json_that_is_no_object_is_damaged(weights, name, content):
+    (weights / name).write_bytes(content.encode("latin-1"))
+    assert fault(weights) == f"{name} is damaged"
+
+
 def test_what_may_not_be_read_is_no_missing_file(weights):
     with forbidden(weights):
         assert fault(weights) == "model_index.json can't be read (Permission denied)"

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import DEMO
-from hub_server import COMMIT
+from conftest import DEMO, ROOT
+from hub_server import COMMIT, hub
 from rights import forbidden
 
 from flux_worker.errors import CannotStart
@@ -115,10 +117,27 @@ def test_a_pinned_revision_is_found_and_no_other(search, tmp_path, revision):
     assert "not on this machine" in search(MODEL_PATH=f"{DEV}@v9")[0]
 
 
-def test_weights_are_baked_at_a_revision_by_its_name(search, tmp_path):
+BAKE = """
+import sys
+from pathlib import Path
+from builder import bake_weights
+bake_weights.BAKED_WEIGHTS = Path(sys.argv.pop())
+bake_weights.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("baked", "repository"),
+    [("dev", DEV), ("dev@v1", f"{DEV}@v1"), ("somebody/flux@v1", "somebody/flux@v1")],
+)
+def test_what_is_baked_is_found_by_its_repository(search, tmp_path, baked, repository):
     shutil.copytree(DEMO, tmp_path / "baked/somebody/flux")
-    pinned = shutil.copytree(DEMO, tmp_path / "baked/somebody/flux@v1")
-    assert search(MODEL_PATH="somebody/flux@v1")[0] == str(pinned)
+    with hub({repository: DEMO}) as server:
+        command = [sys.executable, "-c", BAKE, baked, tmp_path / "baked"]
+        environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf")}
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    found, _ = search(MODEL_PATH=repository)
+    assert found == str(tmp_path / "baked" / repository)
 
 
 def test_a_folder_with_an_at_sign_is_a_folder(search, tmp_path):

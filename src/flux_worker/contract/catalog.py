@@ -1,7 +1,7 @@
 """The served models. Each owns everything that its page documents, and nothing else repeats it.
 
 Limits, defaults, prices and ids of dev and schnell are those of Runpod's public endpoints,
-https://docs.runpod.io/hub/public-endpoint-reference. Token limits are the model cards':
+https://docs.runpod.io/public-endpoints/reference. Token limits are the model cards':
 https://huggingface.co/black-forest-labs/FLUX.1-dev and …/FLUX.1-schnell. FLUX.1-Krea-dev,
 https://huggingface.co/black-forest-labs/FLUX.1-Krea-dev, has dev's architecture and no public
 endpoint: its limits are dev's, and its price is the operator's, by default dev's.

@@ -1,4 +1,4 @@
-"""What an image costs, as https://docs.runpod.io/hub/public-endpoints prices it."""
+"""What an image costs, as https://docs.runpod.io/public-endpoints/reference prices it."""
 
 from decimal import ROUND_CEILING, Decimal
 

@@ -4,6 +4,12 @@ from collections.abc import Iterable
 
 LONG_NAME = 8
 """Letters from which a name may differ in two places and still be recognised."""
+SEPARATORS = str.maketrans("", "", "_-. ")
+
+
+def bare(name: str) -> str:
+    """Return a name without capitals and separators, in which clients differ."""
+    return name.casefold().translate(SEPARATORS)
 
 
 def meant(key: str, names: Iterable[str]) -> str | None:
@@ -17,14 +23,10 @@ def meant(key: str, names: Iterable[str]) -> str | None:
         allowed = 2 if len(name) >= LONG_NAME else 1
         if abs(len(key) - len(name)) > allowed + name.count("_"):
             continue
-        distance = 0 if _bare(key) == _bare(name) else edits(key.casefold(), name)
+        distance = 0 if bare(key) == bare(name) else edits(key.casefold(), name)
         if distance <= allowed and (best is None or distance < best[0]):
             best = distance, name
     return best[1] if best else None
-
-
-def _bare(name: str) -> str:
-    return name.casefold().replace("_", "").replace("-", "")
 
 
 def edits(left: str, right: str) -> int:

@@ -9,7 +9,9 @@ import ipaddress
 import re
 from dataclasses import dataclass, replace
 from typing import Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
+
+from yarl import URL
 
 Addressing = Literal["auto", "path", "virtual"]
 
@@ -43,8 +45,11 @@ AWS_HOST = re.compile(
 VIRTUAL_HOSTED = (".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com", ".myqcloud.com")
 """Providers that want the bucket in the host: path-style is deprecated or refused there."""
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 """What some provider accepts as a bucket's name."""
+LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+HOST = re.compile(rf"({LABEL}\.)*{LABEL}\.?|\[.*\]")
+"""What boto3 signs for: https://datatracker.ietf.org/doc/html/rfc1123#section-2.1."""
 URL_FORM = "must be a URL such as https://s3.eu-west-1.amazonaws.com"
 
 
@@ -93,16 +98,15 @@ def locate(endpoint_url: str, name: str | None, addressing: Addressing = "auto")
     Raises:
         ValueError: what the URL must be, as the end of a sentence.
     """
-    try:
-        parts = urlsplit(endpoint_url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        raise ValueError(URL_FORM) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = http_url(endpoint_url)
+    if parts is None:
         raise ValueError(URL_FORM)
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if not is_bare(parts):
         raise ValueError("must hold nothing but scheme, host, port and bucket")
-    in_host, host, region = _split_host(parts.hostname, name, addressing)
+    in_host, host, region = _split_host(parts.hostname or "", name, addressing)
+    if not HOST.fullmatch(host):
+        raise ValueError("must have a host of letters, digits, hyphens and dots alone")
+    port = f":{parts.port}" if parts.port is not None else ""
     if name and in_host not in ("", name):
         raise ValueError("carries another bucket than the one that is named")
     path = parts.path.strip("/")
@@ -124,6 +128,22 @@ def locate(endpoint_url: str, name: str | None, addressing: Addressing = "auto")
         region=region,
         addressing=("virtual" if virtual else "path") if addressing == "auto" else addressing,
     )
+
+
+def http_url(text: str) -> SplitResult | None:
+    """Split a URL of HTTP, or return None where it is none that can be asked for."""
+    try:
+        parts = urlsplit(text)
+        URL(text, encoded=True)  # what will send requests there is stricter
+        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_url and re.fullmatch(r"[!-~]+", text) else None
+
+
+def is_bare(parts: SplitResult) -> bool:
+    """Whether a URL holds nothing but scheme, host, port and path."""
+    return not (parts.username or parts.password or parts.query or parts.fragment)
 
 
 def _split_host(host: str, name: str | None, addressing: Addressing) -> tuple[str, str, str]:

@@ -4,11 +4,11 @@ import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from flux_worker.delivery.address import NAME, Address, locate
+from flux_worker.delivery.address import NAME, Address, http_url, is_bare, locate
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
@@ -87,8 +87,11 @@ def from_settings(settings: Settings) -> Bucket | None:
         ("BUCKET_SECRET_ACCESS_KEY", "key", secret),
         ("BUCKET_SESSION_TOKEN", "key", token),
     )
-    if public_url and not _is_base_url(public_url):
-        faults.append("BUCKET_PUBLIC_URL must be a URL such as https://cdn.example.com")
+    if public_url and not ((parts := http_url(public_url)) and is_bare(parts)):
+        faults.append(
+            "BUCKET_PUBLIC_URL must be a URL such as https://cdn.example.com, of scheme, host, "
+            "port and folders alone"
+        )
     if public_url and settings.bucket_presign_url:
         faults.append(
             "only one of BUCKET_PUBLIC_URL and BUCKET_PRESIGN_URL can be what URLs begin with"
@@ -144,11 +147,3 @@ def _prefix(given: str) -> str:
     if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
         raise CannotStart("BUCKET_PREFIX must be folders such as images/flux/.")
     return f"{prefix}/" if prefix else ""
-
-
-def _is_base_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query

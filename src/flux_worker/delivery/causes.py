@@ -15,6 +15,7 @@ from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.s3 import NotStored, Refused
 from flux_worker.guard import ForbiddenAddress
 
+SMALL = "{host}, or a proxy before it, doesn't take uploads of this size: allow 10 MB there"
 ADVICE = {
     "NoSuchBucket": "there is no such bucket at {host}: set BUCKET_NAME to one that exists, and "
     "BUCKET_ADDRESSING to path or virtual if this server wants it otherwise",
@@ -26,9 +27,13 @@ ADVICE = {
     "ExpiredToken": "the key has expired: set the BUCKET_… keys and BUCKET_SESSION_TOKEN anew",
     "AccessDenied": "give the key the permission s3:PutObject for {keys}",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
+    "EntityTooLarge": SMALL,
+    "413": SMALL,  # of a proxy, which has no S3 code
     "NotImplemented": "{host} doesn't implement an upload's headers",
 }
-"""What to do about S3's own codes."""
+"""What to do about S3's own codes, and a status without one."""
+UNKNOWN = "look {code} up in what {host} documents"
+NO_CODE = "check that BUCKET_ENDPOINT_URL is an S3 endpoint"
 ANOTHER_REGION = "the server signs for another region: set BUCKET_REGION to {region}"
 
 
@@ -45,19 +50,24 @@ def advice(error: Exception, bucket: Bucket) -> str:
     if isinstance(error, Refused):
         if error.region:
             return ANOTHER_REGION.format(region=error.region)
-        text = ADVICE.get(error.code) or (
-            "check that BUCKET_ENDPOINT_URL is an S3 endpoint" if not error.code else ""
-        )
+        text = ADVICE.get(error.code or str(error.status), UNKNOWN if error.code else NO_CODE)
         keys = f"{bucket.address.name}/{bucket.prefix}*"
-        return text.format(host=host, keys=keys) or f"look {error.code} up in what {host} documents"
+        return text.format(host=host, keys=keys, code=error.code)
     if isinstance(error, NotStored):
         return f"what answers at {host} isn't an S3 server: check BUCKET_ENDPOINT_URL and proxies"
     if _forbidden(error):
         return "the address isn't one that callers may use"
     if isinstance(error, ClientConnectorDNSError | InvalidURL):
-        return f"the host {host} can't be found: check BUCKET_ENDPOINT_URL"
-    if isinstance(error, ClientConnectorCertificateError | ClientSSLError):
+        is_regions = bucket.address.region.lower() in host.split(".")
+        region = " and BUCKET_REGION" if is_regions else ""
+        return f"the host {host} can't be found: check BUCKET_ENDPOINT_URL{region}"
+    if isinstance(error, ClientConnectorCertificateError):
         return f"{host} can't prove that it is that host: check BUCKET_ENDPOINT_URL"
+    if isinstance(error, ClientSSLError):
+        return (
+            f"{host} can't be talked to by TLS: where it speaks plain HTTP, BUCKET_ENDPOINT_URL "
+            "begins with http://"
+        )
     if isinstance(error, ClientError | TimeoutError | OSError):
         return f"{host} doesn't answer: check BUCKET_ENDPOINT_URL, and that this machine reaches it"
     return "check the bucket's settings"

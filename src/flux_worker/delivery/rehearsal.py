@@ -1,13 +1,13 @@
 """Goes an image's way once before the first job: into the bucket, and back by a client's URL."""
 
 import asyncio
-import ipaddress
 import logging
 import uuid
 from dataclasses import replace
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, TooManyRedirects
 
+from flux_worker import guard
 from flux_worker.delivery import causes, s3, web
 from flux_worker.delivery.bucket import Bucket
 from flux_worker.errors import CannotStart
@@ -48,13 +48,15 @@ async def rehearse(bucket: Bucket, seconds: int) -> Bucket:
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await web.ask(session, "GET", s3.url_of(bucket, key, seconds))
+        except TooManyRedirects as error:
+            _judge(web.Answer(error.history[-1].status, {}, b""), content, bucket)
         except (ClientError, TimeoutError, OSError) as error:
             _warn_of_untried_urls(causes.kind(error))
         else:
             _judge(answer, content, bucket)
         finally:
             await _remove(session, bucket, stored)
-    _warn_of_inner_hosts(bucket)
+    await _warn_of_inner_hosts(bucket)
     return bucket
 
 
@@ -108,18 +110,19 @@ def _warn_of_untried_urls(failure: str) -> None:
     )
 
 
-def _warn_of_inner_hosts(bucket: Bucket) -> None:
+async def _warn_of_inner_hosts(bucket: Bucket) -> None:
     """Warn of URLs whose host means something only where the worker is."""
     if bucket.public_url or bucket.presign_address:
         return
     host = bucket.address.host
     try:
-        is_inner = not ipaddress.ip_address(host).is_global
-    except ValueError:
-        is_inner = "." not in host
+        await guard.check_host(host, allow_private=False)
+        is_inner = not {".", ":"} & set(host)
+    except guard.ForbiddenAddress:
+        is_inner = True
     if is_inner:
         log.warning(
-            "Image URLs lead to a host that only this network knows: set BUCKET_PRESIGN_URL to the "
-            "endpoint that clients reach.",
+            "Image URLs lead to a host that is private, as seen from here: for clients elsewhere "
+            "set BUCKET_PRESIGN_URL to the endpoint that clients reach.",
             extra={"fields": {"host": host}},
         )

@@ -157,14 +157,15 @@ async def _put_once(
     if region and region != address.region:
         address = address.in_region(region)
         answer = await _send(to, bucket, address, key, data, headers)
-    if not 200 <= answer.status < 300:
+    if answer.status != 200:
         raise refusal(answer)
-    etag = answer.headers.get("ETag", "").strip('"').lower()
-    # Encrypted with a key of one's own, an object's tag only looks like an MD5.
-    is_encrypted = any("server-side-encryption" in name.lower() for name in answer.headers)
-    is_md5 = MD5.fullmatch(etag) and not is_encrypted
-    if not etag or (is_md5 and etag != base64.b64decode(headers["Content-MD5"]).hex()):
-        raise NotStored
+    etag = answer.headers.get("ETag", "").removeprefix("W/").strip('"').lower()
+    if etag != base64.b64decode(headers["Content-MD5"]).hex():
+        # Encrypted with a key of one's own, an object's tag only looks like an MD5.
+        is_encrypted = any("server-side-encryption" in name.lower() for name in answer.headers)
+        # S3 has nothing more to say, while pages of web servers have tags, too.
+        if not etag or answer.body or (MD5.fullmatch(etag) and not is_encrypted):
+            raise NotStored
     version = answer.headers.get("x-amz-version-id")
     return Stored(address, key, None if version == "null" else version)
 

@@ -20,6 +20,7 @@ from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import loading, lookup
 from flux_worker.weights.checkpoint import Checkpoint
+from flux_worker.weights.layout import Unusable
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ def _in_words(failure: str) -> Iterator[None]:
         yield
     except CannotStart:
         raise
+    except Unusable as fault:
+        raise CannotStart(f"{failure}: {fault}.") from None
     except torch.OutOfMemoryError:
         free, total = torch.cuda.mem_get_info()
         raise CannotStart(

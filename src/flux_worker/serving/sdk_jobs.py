@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -59,8 +60,8 @@ class Jobs:
     def __init__(self) -> None:
         """Begin with none."""
         self._here: dict[str, Run] = {}
-        self._ended: dict[str, None] = {}
-        self._early_stops: dict[str, float] = {}
+        self._ended = OrderedDict[str, None]()
+        self._early_stops = OrderedDict[str, float]()
 
     async def take(self, given: list[Any]) -> list[dict[str, Any]]:
         """Return those of the delivered jobs that are to be run; the log has the others.
@@ -108,7 +109,7 @@ class Jobs:
         self._here.pop(job_id).ended.set()
         self._ended[job_id] = None
         if len(self._ended) > REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+            self._ended.popitem(last=False)
 
     def stop(self, job_id: str) -> bool:
         """Note a stop, and say whether a job that is here must be cancelled for it.
@@ -122,9 +123,11 @@ class Jobs:
             cancel, run.stopped = not run.stopped, True
             return cancel
         now = _now()
-        self._early_stops = {k: at for k, at in self._early_stops.items() if now - at < EARLY}
+        while self._early_stops and now - next(iter(self._early_stops.values())) >= EARLY:
+            self._early_stops.popitem(last=False)
         if job_id not in self._ended:
             self._early_stops[job_id] = now
+            self._early_stops.move_to_end(job_id)
         return False
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from aiohttp import ClientResponseError, ClientSession
 from runpod.serverless.modules import rp_job
 
+from flux_worker.serving import sdk_bodies
+from flux_worker.serving.names import LONGEST_ID, plain
 from flux_worker.serving.sdk_pauses import Pauses
 
 log = logging.getLogger(__name__)
@@ -81,26 +83,29 @@ async def take_jobs(session: ClientSession) -> list[Any]:
     Raises:
         Exception: the platform refused, is away, or answered something else than JSON.
     """
-    async with session.get(rp_job._job_get_url()) as response:
-        if response.status in NOTHING:
-            return []
-        response.raise_for_status()
-        body = await response.json(content_type=None)
+    body = await _get(session, rp_job._job_get_url())
     if body is None:
         return []
     return body if isinstance(body, list) else [body]
 
 
-async def hear_stops(session: ClientSession) -> list[Any]:
+async def hear_stops(session: ClientSession) -> list[str]:
     """Return the ids of jobs to stop.
 
     Raises:
         Exception: the platform refused, is away, or answered something else than a list of ids.
     """
-    async with session.get(rp_job._job_stop_url()) as response:
-        if response.status in NOTHING:
-            return []
-        response.raise_for_status()
-        body = await response.json(content_type=None)
+    body = await _get(session, rp_job._job_stop_url())
     stops = (body or {}).get("jobsToStop") or []
-    return [each for each in stops if isinstance(each, str)]
+    if not isinstance(stops, list):
+        raise TypeError("jobsToStop is no list.")
+    return [each for each in stops if plain(each, LONGEST_ID)]
+
+
+async def _get(session: ClientSession, url: str) -> Any:
+    """Return what is answered, None where that is nothing."""
+    async with session.get(url) as response:
+        if response.status in NOTHING:
+            return None
+        response.raise_for_status()
+        return await sdk_bodies.read(response)

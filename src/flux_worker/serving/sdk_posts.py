@@ -7,7 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import ClientError, ClientResponseError, ClientSession, ClientTimeout, InvalidURL
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    InvalidURL,
+)
 from runpod.http_client import AsyncClientSession
 from runpod.serverless.modules import rp_http
 
@@ -22,14 +30,24 @@ LONGEST_PAUSE = 30.0
 """Seconds. The pauses double from one second."""
 LAST_PATIENCE = 90.0
 """Seconds that a result has from the shutdown on: longer than a platform's restart."""
-NOT_FOUND_ATTEMPTS = 5
-"""Until a 404 is believed, after 15 seconds: a proxy says so, too, while what is behind it starts.
-Otherwise the platform has forgotten the job, and nobody waits for the result."""
+REFUSALS = 5
+"""In a row until a 4xx is believed, after 15 seconds: a proxy or a gate says so, too, while what is
+behind it starts. Otherwise the platform has forgotten the job, and nobody waits for the result."""
 PASSING = (408, 425, 429)
-"""Refusals that ask for another attempt."""
+"""Of the 4xx, those that ask for another attempt."""
+MOVED = (307, 308)
+"""Redirects that keep the post as it is; after the others it would be a GET, without the result."""
 PROGRESS_PATIENCE = 3.0
 """Seconds for one update. A result waits for the update before it, so it is short."""
 AS_THE_SDK_POSTS = {"charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
+
+
+class NotTaken(ClientError):
+    """The platform answered, but not that it took what was posted."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
 
 
 async def post_result(session: ClientSession, url: str, body: str, shutdown: asyncio.Event) -> None:
@@ -49,19 +67,22 @@ async def post_result(session: ClientSession, url: str, body: str, shutdown: asy
 
 
 async def _post_until_taken(session: ClientSession, url: str, body: str, pauses: Pauses) -> None:
-    attempts = 0
+    attempts = refusals = 0
     while True:
         attempts += 1
         try:
-            await _post(session, url, body)
+            await _post(session, url, body, POST_PATIENCE)
             break
         except (ClientError, TimeoutError) as error:
-            status = error.status if isinstance(error, ClientResponseError) else None
+            status = error.status if isinstance(error, NotTaken) else 0
             if status == 413 and (smaller := _without_image(body)):
                 log.error("The platform refused a result of %d bytes for its size.", len(body))
                 body = smaller
                 continue
-            if _final(error, attempts):
+            is_refused = 400 <= status < 500 and status not in PASSING
+            # No attempt can succeed at an address that is none, unless a redirect led there.
+            refusals = refusals + 1 if is_refused or isinstance(error, InvalidURL) else 0
+            if refusals == REFUSALS:
                 raise
             if attempts == 1:
                 reason = status or type(error).__name__
@@ -71,32 +92,37 @@ async def _post_until_taken(session: ClientSession, url: str, body: str, pauses:
         log.warning("The platform took a result at attempt %d.", attempts)
 
 
-async def _post(session: ClientSession, url: str, body: str) -> None:
+async def _post(session: ClientSession, url: str, body: str, patience: float) -> None:
+    """Post once; what is answered beside the status is of no use and isn't read.
+
+    Raises:
+        ClientError, TimeoutError: it was not taken.
+    """
     async with session.post(
         url,
         # Half a surrogate pair, quoted from a request, becomes the JSON that it came as.
         data=body.encode(errors="backslashreplace"),
         headers=AS_THE_SDK_POSTS,
-        timeout=ClientTimeout(total=POST_PATIENCE),
-        raise_for_status=True,
-    ) as response:
-        await response.read()
+        timeout=ClientTimeout(total=patience),
+        middlewares=[_taken],
+    ):
+        pass
 
 
-def _final(error: Exception, attempts: int) -> bool:
-    if isinstance(error, InvalidURL):
-        return True
-    if not isinstance(error, ClientResponseError) or not 400 <= error.status < 500:
-        return False
-    if error.status == 404:
-        return attempts >= NOT_FOUND_ATTEMPTS
-    return error.status not in PASSING
+async def _taken(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+    """Pass on an answer that takes the post, or says where to post it: nothing else does."""
+    response = await send(request)
+    is_moved = response.status in MOVED and response.headers.get("Location")
+    if not is_moved and not 200 <= response.status < 300:
+        response.close()
+        raise NotTaken(response.status)
+    return response
 
 
 def _without_image(body: str) -> str | None:
-    """Return the answer with a sentence in place of its image, or None where it has none."""
+    """Return the answer with a sentence in place of its image, or None where it holds none."""
     answer = json.loads(body)
-    if answer.pop("output", None) is None:
+    if answer.pop("output", None) is None or '"data:' not in body:
         return None
     error = (
         f"The image could not be uploaded, and the platform refused the answer that holds it for "
@@ -123,10 +149,6 @@ async def progress_channel(job_id: str) -> AsyncIterator[Post]:
 
         async def post(output: dict[str, Any]) -> None:
             body = json.dumps({"status": "IN_PROGRESS", "output": output})
-            patience = ClientTimeout(total=PROGRESS_PATIENCE)
-            async with session.post(
-                url, data=body, headers=AS_THE_SDK_POSTS, timeout=patience
-            ) as response:
-                await response.read()
+            await _post(session, url, body, PROGRESS_PATIENCE)
 
         yield post

@@ -83,17 +83,9 @@ class Checkpoint:
         """Read the headers of all files.
 
         Raises:
-            Unusable: a file is missing or damaged.
+            Unusable: a file is missing or damaged, or two of them hold a tensor of the same name.
         """
-        return cls(
-            folder,
-            {
-                component: tuple(
-                    tensor for file in weight_files(folder, component) for tensor in _header(file)
-                )
-                for component in WEIGHTS
-            },
-        )
+        return cls(folder, {component: _tensors(folder, component) for component in WEIGHTS})
 
     def count(self) -> ParameterCounts:
         """Count the parameters."""
@@ -119,6 +111,15 @@ class Checkpoint:
 
     def _total(self, component: str) -> int:
         return sum(tensor.count for tensor in self.tensors[component])
+
+
+def _tensors(folder: Path, component: str) -> tuple[StoredTensor, ...]:
+    tensors: dict[str, StoredTensor] = {}
+    for file in weight_files(folder, component):
+        for tensor in _header(file):
+            if tensors.setdefault(tensor.name, tensor) is not tensor:
+                raise Unusable(f"{component} holds {tensor.name} twice, in {file.name}, too")
+    return tuple(tensors.values())
 
 
 def _header(file: Path) -> Iterator[StoredTensor]:

@@ -68,7 +68,7 @@ def _fetch(wanted: str, patterns: list[str], settings: Settings, into: Path | No
                 allow_patterns=patterns,
                 token=token,
                 local_dir=into,
-                tqdm_class=_LoggedProgress,
+                tqdm_class=LoggedProgress,
             )
         )
     except Exception as error:  # not its message: it can quote the token
@@ -77,7 +77,7 @@ def _fetch(wanted: str, patterns: list[str], settings: Settings, into: Path | No
         raise CannotStart(sentence) from None
 
 
-class _LoggedProgress(tqdm):  # type: ignore[misc]
+class LoggedProgress(tqdm):  # type: ignore[misc]
     """A progress bar for a log that nobody sees as a terminal: a line now and then."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -86,6 +86,7 @@ class _LoggedProgress(tqdm):  # type: ignore[misc]
         super().__init__(*args, **{**kwargs, "file": StringIO()})
 
     def display(self, *_: Any, **__: Any) -> bool:
+        """Say it, where a line is due."""
         now = time.monotonic()
         finished = bool(self.total) and self.n >= self.total
         due = now - self._last_line >= SECONDS_BETWEEN_PROGRESS_LINES

@@ -11,6 +11,9 @@ from flux_worker.weights.layout import LARGE, WEIGHTS
 PACKED = 4
 """Latents enter the transformer in squares of 2×2, so it takes four times the VAE's channels."""
 
+COUNTERS = "I64"
+"""The type of positions, which older files of CLIP hold."""
+
 
 def require(folder: Path, wanted: str, model: ServedModel) -> Checkpoint:
     """Return what a folder holds, if that is the served model, complete and readable.
@@ -27,8 +30,9 @@ def require(folder: Path, wanted: str, model: ServedModel) -> Checkpoint:
     refuse_others(folder, wanted, model)
     layout.require_complete(folder)
     checkpoint = Checkpoint.read(folder)
-    for component in LARGE:
-        if other := {tensor.dtype for tensor in checkpoint.tensors[component]} - set(DTYPES):
+    for component in WEIGHTS:
+        known = DTYPES.keys() if component in LARGE else {*DTYPES, COUNTERS}
+        if other := {tensor.dtype for tensor in checkpoint.tensors[component]} - known:
             raise _quantized(wanted, f"its {component} holds {min(other)} numbers")
     return checkpoint
 

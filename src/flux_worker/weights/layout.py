@@ -140,15 +140,20 @@ def _require_no_single_file(path: Path) -> None:
 
 
 def _require(folder: Path, *names: str) -> None:
-    """Make sure that one of these files has content."""
+    """Make sure that one of these files has content, which is an object where it is JSON."""
     for name in names:
         try:
             with (folder / name).open("rb") as opened:
-                if opened.read(1):
-                    return
+                is_empty = not opened.read(1)
+            if not is_empty and name.endswith(".json"):
+                read_object(folder / name)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise Unusable(f"{name} can't be read ({error.strerror})") from None
-        raise Unusable(f"{name} is empty")
+        except ValueError:
+            raise Unusable(f"{name} is damaged") from None
+        if is_empty:
+            raise Unusable(f"{name} is empty")
+        return
     raise Unusable(f"{names[0]} is missing")

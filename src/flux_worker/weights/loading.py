@@ -13,11 +13,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import torch
-from diffusers import FluxPipeline, FluxTransformer2DModel
+from diffusers import FluxPipeline
 from torch import Tensor
-from transformers import AutoConfig, T5EncoderModel
 
-from flux_worker.weights import prefetch
+from flux_worker.weights import components, prefetch
 from flux_worker.weights.checkpoint import DTYPES, Checkpoint, StoredTensor
 from flux_worker.weights.layout import LARGE
 from flux_worker.weights.prefetch import PIECE
@@ -31,17 +30,24 @@ def load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Fl
 
     Its transformer and T5 are on the device then where they are stored in this dtype; all else is
     in host memory.
+
+    Raises:
+        Unusable: a tensor is missing, or isn't as the component's configuration has it.
     """
     folder = checkpoint.folder
-    transformer = _empty_transformer(folder / "transformer")
-    text_encoder = _empty_t5(folder / "text_encoder_2")
+    transformer = components.empty_transformer(checkpoint)
+    t5 = components.empty_t5(checkpoint)
+    clip, vae = components.clip(folder, dtype), components.vae(folder, dtype)
     weights = way_to(device, dtype, checkpoint)()
     transformer.load_state_dict(weights["transformer"], assign=True)
-    _fill_t5(text_encoder, weights["text_encoder_2"])
+    t5.load_state_dict(weights["text_encoder_2"], strict=False, assign=True)
+    t5.tie_weights()
     pipe: FluxPipeline = FluxPipeline.from_pretrained(
         folder,
         transformer=transformer.eval().requires_grad_(False),
-        text_encoder_2=text_encoder.eval().requires_grad_(False),
+        text_encoder=clip,
+        text_encoder_2=t5.eval().requires_grad_(False),
+        vae=vae,
         dtype=dtype,
         use_safetensors=True,
         local_files_only=True,
@@ -154,25 +160,3 @@ def _fill(into: Tensor, file: int, begin: int) -> None:
         if not read:
             raise EOFError("a file of the weights is shorter than its header says")
         done += read
-
-
-def _empty_transformer(folder: Path) -> FluxTransformer2DModel:
-    with torch.device("meta"):
-        model: FluxTransformer2DModel = FluxTransformer2DModel.from_config(
-            FluxTransformer2DModel.load_config(folder)
-        )
-    return model
-
-
-def _empty_t5(folder: Path) -> T5EncoderModel:
-    config = AutoConfig.from_pretrained(folder)
-    with torch.device("meta"):
-        return T5EncoderModel(config)
-
-
-def _fill_t5(model: T5EncoderModel, weights: dict[str, Tensor]) -> None:
-    _, unexpected = model.load_state_dict(weights, strict=False, assign=True)
-    model.tie_weights()  # the embedding is stored once and used under two names
-    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
-    if empty or unexpected:
-        raise ValueError(f"{(empty or unexpected)[0]} in text_encoder_2 isn't as T5's")

@@ -1,1 +1,3 @@
-"""The queue over HTTP: the operations that clients know, and the protocol that workers speak."""
+"""The queue over HTTP: the operations that clients know, and the protocol that workers speak. The
+SDK's development API is here, too, behind the same guard.
+"""

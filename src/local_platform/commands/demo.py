@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 from PIL import Image
 
+from local_platform.api import sdk_api
 from local_platform.commands.sheet import draw_sheet
 from local_platform.processes import surroundings
 from local_platform.processes.api_worker import ApiWorker
@@ -32,10 +33,10 @@ def main() -> None:
     prompt = os.environ.get("PROMPT")
     prompts = (prompt,) if prompt else PROMPTS
     folder = Path(tempfile.mkdtemp(prefix="flux-demo-"))
-    worker_log = folder / "worker.log"
+    log, program = folder / "worker.log", sdk_api.PROGRAM
     print("Starting an S3 server and the worker, with the demo weights …", file=sys.stderr)
     try:
-        with S3Server() as s3, ApiWorker(s3.environment, None, worker_log, [folder]) as worker:
+        with S3Server() as s3, ApiWorker(s3.environment, None, log, [folder], program) as worker:
             files = [_generate(worker, prompt) for prompt in prompts]
     except RuntimeError as error:
         sys.exit(str(error))

@@ -1,6 +1,7 @@
 """Serves the local platform on 127.0.0.1, with demo workers and an S3 server, until Ctrl-C."""
 
 import os
+import re
 import sys
 
 from flux_worker.contract.catalog import MODELS
@@ -21,7 +22,7 @@ def main() -> None:
             f"MODELS must be one or several of {','.join(MODELS)}, not {','.join(sorted(unknown))}."
         )
     workers = os.environ.get("WORKERS") or "1"
-    if not workers.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,3}", workers):
         sys.exit(f"WORKERS must be the number of workers for each model, not {workers}.")
     with surroundings.ending_in_words():
         port = port_from_environment()

@@ -2,6 +2,7 @@
 
 import sys
 
+from local_platform.api import sdk_api
 from local_platform.processes import surroundings
 from local_platform.processes.api_worker import ApiWorker
 from local_platform.processes.ports import port_from_environment
@@ -13,7 +14,10 @@ def main() -> None:
     surroundings.isolate()
     with surroundings.ending_in_words():
         port = port_from_environment()
-        with S3Server() as s3, ApiWorker(s3.environment, port=port) as worker:
+        with (
+            S3Server() as s3,
+            ApiWorker(s3.environment, port=port, program=sdk_api.PROGRAM) as worker,
+        ):
             print(f"\nReady: POST {worker.url}/runsync (Ctrl-C to end).\n", file=sys.stderr)
             sys.exit(worker.wait())
 

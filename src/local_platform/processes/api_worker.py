@@ -26,7 +26,7 @@ def post_json(url: str, body: object) -> Any:
 
 
 class ApiWorker:
-    """`python handler.py --rp_serve_api` from start to end of a `with` block."""
+    """The worker with `--rp_serve_api`, from start to end of a `with` block."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class ApiWorker:
         port: int | None = None,
         log: Path | None = None,
         leftovers: Iterable[Path] = (),
+        program: Path = ROOT / "handler.py",
     ) -> None:
         """Describe the worker; the block starts it.
 
@@ -42,17 +43,19 @@ class ApiWorker:
             port: where to serve; by default a free one.
             log: the file that takes the output; by default it goes to this process's.
             leftovers: files and folders to remove when the worker has ended.
+            program: what the worker runs.
         """
         self.url = f"http://127.0.0.1:{port or free_ports(1)[0]}"
         self._environment = demo_environment(settings)
         self._log = log
         self._leftovers = leftovers
+        self._program = program
 
     def __enter__(self) -> Self:
         port = self.url.rpartition(":")[2]
         check_free(int(port))
         serve = ["--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", port]
-        command = [sys.executable, str(ROOT / "handler.py"), *serve]
+        command = [sys.executable, str(self._program), *serve]
         self._leash = leash.start(command, self._environment, self._log, self._leftovers)
         self._wait_until_it_answers()
         return self

@@ -1,6 +1,7 @@
 """Ports that nobody listens on."""
 
 import os
+import re
 import socket
 from contextlib import ExitStack
 
@@ -27,6 +28,6 @@ def check_free(port: int) -> None:
 def port_from_environment() -> int:
     """Return PORT, by default 8000, or raise a ValueError."""
     port = os.environ.get("PORT") or "8000"
-    if not port.isdecimal() or not 0 < int(port) < 65536:
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise ValueError(f"PORT must be a number from 1 to 65535, not {port}.")
     return int(port)

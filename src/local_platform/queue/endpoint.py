@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 WEBHOOK_ATTEMPTS = 3
 WEBHOOK_PAUSE = 10.0
 """Seconds: https://docs.runpod.io/serverless/endpoints/send-requests has 2 retries, 10 s apart."""
+WEBHOOK_PATIENCE = 10.0
+"""Seconds for one attempt."""
 TICK = 0.25
 
 
@@ -82,14 +85,16 @@ class Endpoint:
 async def post_webhook(url: str, job: Job) -> None:
     """Tell of a job's end until somebody answers 200, three times at most."""
     body, headers = bodies.render(job.for_webhook()), {"Content-Type": "application/json"}
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=WEBHOOK_PATIENCE) as client:
         for attempt in range(WEBHOOK_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(WEBHOOK_PAUSE)
-            try:
-                answer = await client.post(url, content=body, headers=headers)
-                if answer.status_code == 200:
-                    return
-            except (httpx.HTTPError, httpx.InvalidURL):
-                continue
+            with suppress(httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError):
+                # The status is all that counts: what else is answered, be it endless, isn't read.
+                async with (
+                    asyncio.timeout(WEBHOOK_PATIENCE),
+                    client.stream("POST", url, content=body, headers=headers) as answer,
+                ):
+                    if answer.status_code == 200:
+                        return
     log.warning("The webhook of job %s was not accepted.", job.id)

@@ -74,7 +74,7 @@ def test_one_log_line_a_job_with_its_stages_and_no_prompt(make_worker, bucket_se
     caplog.set_level("INFO", "flux_worker")
     worker = make_worker(**bucket_settings)
     begin = time.perf_counter()
-    answer = run(worker, {**SMALL, "prompt": "purple " * 100, "style": "x"})
+    answer = run(worker, {**SMALL, "prompt": "purple " * 100, "mood": "x"})
     elapsed = time.perf_counter() - begin
     [line] = job_lines(caplog)
     stages = (

@@ -25,6 +25,7 @@ from benchmarks.full_size import Architecture
 from benchmarks.table import markdown
 from flux_worker.engine import acceleration
 from flux_worker.engine.card import Card
+from flux_worker.engine.fusion import fuse_projections
 from flux_worker.engine.plan import Attention, Plan
 from flux_worker.generation import decoding
 
@@ -126,7 +127,7 @@ class Bench:
     def _prepare(self, pipe: FluxPipeline, row: Row) -> None:
         torch.compiler.reset()
         if row.fused:
-            acceleration.fuse_projections(pipe.transformer)
+            fuse_projections(pipe.transformer)
         if row.fp8:
             plan = Plan("fp8", fp8_activations=self._device.type == "cuda")
             acceleration.quantize_transformer(pipe.transformer, plan, self._device)

@@ -1,15 +1,13 @@
 """What a plan is predicted to take, beside what is really allocated."""
 
-import weakref
 from dataclasses import replace
 
 import pytest
 import torch
+from allocations import Allocated
 from cards import FLUX
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 from flux_worker.contract.catalog import DEV, SCHNELL, Bounds
 from flux_worker.engine import memory
@@ -78,31 +76,6 @@ def test_fp8_halves_what_is_held_in_it():
     assert bf16 - fp8 == FLUX.block_layers
     assert fp8 - peak(Plan("fp8", fp8_modulation=True), workload) == FLUX.modulation
     assert fp8 - peak(Plan("fp8", text_encoder="fp8"), workload) == FLUX.text_encoder
-
-
-class Allocated(TorchDispatchMode):
-    """Counts the bytes of all tensors that live at once."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = self.peak = 0
-        self._living = set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        return tree_map_only(torch.Tensor, self._note, function(*args, **(kwargs or {})))
-
-    def _note(self, tensor):
-        storage = tensor.untyped_storage()
-        if id(storage) not in self._living:
-            self._living.add(id(storage))
-            self.now += storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._free, id(storage), storage.nbytes())
-        return tensor
-
-    def _free(self, key, size):
-        self._living.discard(key)
-        self.now -= size
 
 
 def peak_bytes(run):

@@ -12,6 +12,7 @@ from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
 from flux_worker.engine import compile_cache, modulation
+from flux_worker.engine.fusion import fuse_projections
 from flux_worker.engine.memory import TILE_SIDE
 from flux_worker.engine.plan import Attention, Plan
 from flux_worker.weights.checkpoint import MODULATION
@@ -49,16 +50,6 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | No
         pipe.vae.to(memory_format=torch.channels_last)
     if plan.compile and not (cache and compile_cache.install(transformer, plan, cache)):
         compile_blocks(transformer)
-
-
-def fuse_projections(transformer: FluxTransformer2DModel) -> None:
-    """Compute query, key and value by one matrix each, and forget the three it is made of."""
-    transformer.fuse_qkv_projections()
-    fused = [each for each in transformer.modules() if getattr(each, "fused_projections", False)]
-    for module in fused:
-        for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj"):
-            if hasattr(module, name):
-                delattr(module, name)
 
 
 def compile_blocks(transformer: FluxTransformer2DModel) -> None:
@@ -138,6 +129,9 @@ def _place(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
         pipe.text_encoder_2.to(device)
     pipe.text_encoder.to(device)
     pipe.vae.to(device)
+    if device.type == "cuda":
+        # What was fused and quantized there left gaps, too small for what a job takes.
+        torch.cuda.empty_cache()
 
 
 def attend(transformer: FluxTransformer2DModel, attention: Attention) -> None:

@@ -24,9 +24,11 @@ from benchmarks.clock import WARM_UP, Clock, matmul_rate, versions
 from benchmarks.full_size import Architecture
 from benchmarks.table import markdown
 from flux_worker.engine import acceleration
+from flux_worker.engine.block_packages import blocks
 from flux_worker.engine.card import Card
 from flux_worker.engine.fusion import fuse_projections
 from flux_worker.engine.plan import Attention, Plan
+from flux_worker.engine.quantization import quantize_block
 from flux_worker.generation import decoding
 
 MODELS = {"dev": full_size.DEV, "schnell": full_size.SCHNELL, "tiny": full_size.TINY}
@@ -130,7 +132,8 @@ class Bench:
             fuse_projections(pipe.transformer)
         if row.fp8:
             plan = Plan("fp8", fp8_activations=self._device.type == "cuda")
-            acceleration.quantize_transformer(pipe.transformer, plan, self._device)
+            for block in blocks(pipe.transformer):
+                quantize_block(block, plan)
         if row.attention:
             acceleration.attend(pipe.transformer, self._attention)
         if row.channels_last:

@@ -6,6 +6,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_map_only
 
+HOST = torch.device("cpu")
+
 
 class Allocated(TorchDispatchMode):
     """Counts the bytes of all tensors that live on the meta device at once."""
@@ -16,7 +18,10 @@ class Allocated(TorchDispatchMode):
         self._living = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        return tree_map_only(torch.Tensor, self._note, function(*args, **(kwargs or {})))
+        kwargs = kwargs or {}
+        if function is torch.ops.aten._to_copy.default and kwargs.get("device") == HOST:
+            return _in_host_memory(args[0])
+        return tree_map_only(torch.Tensor, self._note, function(*args, **kwargs))
 
     def _note(self, tensor):
         if is_traceable_wrapper_subclass(tensor):  # as torchao's, which hold several
@@ -36,3 +41,12 @@ class Allocated(TorchDispatchMode):
     def _free(self, key, size):
         self._living.discard(key)
         self.now -= size
+
+
+def _in_host_memory(tensor):
+    """What torch refuses: nothing can be copied from a device without memory."""
+    if is_traceable_wrapper_subclass(tensor):
+        names, given = tensor.__tensor_flatten__()
+        parts = {name: _in_host_memory(getattr(tensor, name)) for name in names}
+        return type(tensor).__tensor_unflatten__(parts, given, tensor.shape, tensor.stride())
+    return torch.empty_like(tensor, device=HOST)

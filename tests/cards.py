@@ -10,6 +10,7 @@ FLUX = ParameterCounts(  # FLUX.1-dev's
     transformer_rest=67_179_584,
     largest_block=339_739_136,
     text_encoder=4_762_310_656,
+    text_embedding=131_596_288,
     small_components=206_879_494,
 )
 CARDS = {  # compute capability, GiB that the driver reports

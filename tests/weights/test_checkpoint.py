@@ -38,6 +38,7 @@ def test_the_weights_are_counted_from_their_headers(pipe):
     encoder = sum(p.numel() for p in pipe.text_encoder_2.parameters())
     assert counted.text_encoder == pytest.approx(encoder, rel=0.2)  # tied tensors are stored once
     assert counted.text_encoder == stored("text_encoder_2")
+    assert counted.text_embedding == pipe.text_encoder_2.get_input_embeddings().weight.numel()
     small = [*pipe.text_encoder.parameters(), *pipe.vae.parameters()]
     assert counted.small_components == pytest.approx(sum(p.numel() for p in small), rel=0.05)
     assert counted.small_components == stored("text_encoder") + stored("vae")

@@ -35,7 +35,7 @@ class Workload:
 
 
 def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int:
-    """Predict the most memory that is allocated at once, in bytes."""
+    """Predict the most memory that is allocated at once, loading included, in bytes."""
     layer = 1 if plan.precision == "fp8" else 2
     modulation = 1 if plan.fp8_modulation else 2
     transformer = (
@@ -44,9 +44,14 @@ def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int
     if plan.transformer == "streamed":
         # One block computes while the next is copied.
         transformer = 2 * counts.largest_block * layer + counts.transformer_rest * 2
-    t5 = {"resident": 2, "fp8": 1, "offloaded": 0}[plan.text_encoder]
-    text_encoder = counts.text_encoder * t5
+    text_encoder = {
+        "resident": counts.text_encoder * 2,
+        "fp8": counts.text_encoder + counts.text_embedding,
+        "offloaded": 0,
+    }[plan.text_encoder]
     always = transformer + text_encoder + counts.small_components * 2
     side = min(TILE_SIDE, workload.side) if plan.vae_tiling else workload.side
     decoding = side * side * DECODING_BYTES_PER_PIXEL
-    return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, decoding)
+    # torchao turns a layer into float32 several times over; a block in bf16 is as much.
+    loading = 2 * counts.largest_block if "fp8" in (plan.precision, plan.text_encoder) else 0
+    return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, decoding, loading)

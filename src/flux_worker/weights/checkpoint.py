@@ -26,6 +26,8 @@ DTYPES = {
 }
 """The types that can be loaded: safetensors' names, and torch's."""
 LINEAR_IN_BLOCK = re.compile(r"((?:single_)?transformer_blocks\.\d+)\.(.+)\.weight")
+T5_EMBEDDING = ("shared.weight", "encoder.embed_tokens.weight")
+"""Two names of one tensor."""
 MODULATION = re.compile(r"norm\w*\.linear$")
 
 
@@ -61,6 +63,8 @@ class ParameterCounts:
     """Of the transformer's blocks, with everything in it."""
     text_encoder: int
     """T5's."""
+    text_embedding: int
+    """Of those in T5's table of tokens, which is no linear layer."""
     small_components: int
     """CLIP's and the VAE's."""
 
@@ -106,6 +110,11 @@ class Checkpoint:
             transformer_rest=self._total("transformer") - layers - modulation,
             largest_block=max(blocks.values(), default=0),
             text_encoder=self._total("text_encoder_2"),
+            text_embedding=sum(
+                tensor.count
+                for tensor in self.tensors["text_encoder_2"]
+                if tensor.name in T5_EMBEDDING
+            ),
             small_components=self._total("text_encoder") + self._total("vae"),
         )
 

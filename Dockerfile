@@ -12,7 +12,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app
+# Torch rounds pinned host memory up to powers of two, unless told otherwise before its first use: what
+# waits there would take up to half as much again.
 ENV PYTHONUNBUFFERED=1 \
+    PYTORCH_ALLOC_CONF=pinned_max_round_threshold_mb:1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT
 from settings_fields import choices, limits
 
@@ -134,3 +135,13 @@ def test_no_token_can_stay_in_the_image():
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     assert not [line for line in lines if line.startswith(("ENV", "ARG")) and "TOKEN" in line]
     assert "--mount=type=secret,id=hf_token" in "\n".join(lines)
+
+
+def test_torch_is_told_not_to_round_pinned_memory_up():
+    """The image's setting is one that torch reads: of another, it would take any value."""
+    (told,) = re.findall(r"PYTORCH_ALLOC_CONF=(\S+)", (ROOT / "Dockerfile").read_text())
+    name, _, megabytes = told.partition(":")
+    assert (name, megabytes) == ("pinned_max_round_threshold_mb", "1")
+    torch._C._accelerator_setAllocatorSettings(told)
+    with pytest.raises(ValueError, match="stoull"):
+        torch._C._accelerator_setAllocatorSettings(f"{name}:no number")

@@ -73,6 +73,18 @@ def test_what_waits_in_host_memory_takes_none_of_the_cards():
     assert whole - streamed == 2 * waiting
 
 
+def test_what_waits_in_host_memory_is_counted_there():
+    def host(precision, **where):
+        return memory.predict_host(Plan(precision, **where), FLUX)
+
+    assert host("bf16") == host("fp8", text_encoder="fp8", fp8_modulation=True) == 0
+    assert host("fp8", text_encoder="offloaded") == 2 * FLUX.text_encoder
+    blocks = FLUX.block_layers + FLUX.modulation
+    assert host("fp8", transformer="streamed") == 2 * blocks  # each twice while it is pinned
+    fused = 57 * 3 * 3072**2 + 19 * 3 * 3072**2
+    assert host("bf16", transformer="streamed") >= 2 * (blocks + fused)
+
+
 def test_fp8_halves_what_is_held_in_it():
     workload = Workload.of(DEV)
     bf16, fp8 = (peak(Plan(precision), workload) for precision in ("bf16", "fp8"))

@@ -23,6 +23,11 @@ from flux_worker.engine.plan import GIB, Plan
             "transformer bf16, resident, T5 resident, VAE whole, attention cudnn, compiled; "
             "peak about 2.5 GiB",
         ),
+        (
+            Plan("bf16", text_encoder="offloaded", peak=GIB, host=9 * GIB),
+            "transformer bf16, resident, T5 offloaded, VAE whole, attention native, not compiled; "
+            "peak about 1.0 GiB, and 9.0 GiB of host memory",
+        ),
     ],
 )
 def test_the_plan_is_one_line(plan, line):

@@ -9,7 +9,7 @@ from conftest import ROOT
 from flux_worker.contract.catalog import DEV
 from flux_worker.engine import planner
 from flux_worker.engine.card import Card
-from flux_worker.engine.memory import MARGIN, Workload
+from flux_worker.engine.memory import HOST_MARGIN, MARGIN, Workload
 from flux_worker.engine.plan import GIB, Plan
 from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
@@ -18,8 +18,8 @@ from flux_worker.settings import Settings
 LARGEST = Workload.of(DEV)
 
 
-def choose(name, on=None, workload=LARGEST, **overrides):
-    return planner.choose(on or card(name), FLUX, workload, Overrides(**overrides))
+def choose(name, on=None, workload=LARGEST, host=200 * GIB, **overrides):
+    return planner.choose(on or card(name), host, FLUX, workload, Overrides(**overrides))
 
 
 @pytest.mark.parametrize("name", ["A100 40 GB", "A40", "A6000", "L40S", "A100 80 GB", "H100"])
@@ -138,6 +138,21 @@ def test_what_fits_is_said_up_to_the_last_byte():
         small = replace(card("RTX 4080"), memory=memory)
         with pytest.raises(CannotStart, match=f"What fits: transformer fp8.*, {says}"):
             choose("RTX 4080", small, offload="none")
+
+
+def test_what_waits_in_host_memory_must_fit_there():
+    best = choose("RTX 4080")
+    assert best.text_encoder == "offloaded"
+    needed = best.host + HOST_MARGIN
+    assert choose("RTX 4080", host=needed) == best
+    with pytest.raises(CannotStart, match=r"has 12\.\d GiB of host memory, and .* about 12\.9"):
+        choose("RTX 4080", host=needed - 1)
+
+
+def test_a_plan_that_leaves_nothing_in_host_memory_needs_none():
+    assert choose("H100", host=GIB).precision == "bf16"
+    with pytest.raises(CannotStart, match=r"host memory.*What fits: transformer bf16, resident"):
+        choose("H100", host=GIB, offload="transformer")
 
 
 def test_compiling_without_a_compiler_is_an_error_only_if_asked_for():

@@ -15,6 +15,8 @@ PIXELS_PER_TOKEN = 16
 TILE_SIDE = 512
 MARGIN = 3 * GIB // 2
 """For the CUDA context, the libraries' workspaces and what the allocator can't fill."""
+HOST_MARGIN = 4 * GIB
+"""For the process itself, its libraries and its images; not measured beside a GPU yet."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +57,20 @@ def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int
     # torchao turns a layer into float32 several times over; a block in bf16 is as much.
     loading = 2 * counts.largest_block if "fp8" in (plan.precision, plan.text_encoder) else 0
     return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, decoding, loading)
+
+
+def predict_host(plan: Plan, counts: ParameterCounts) -> int:
+    """Predict the most host memory that is taken by what waits there, in bytes.
+
+    It is pinned, by an allocator that must not round up (`PYTORCH_ALLOC_CONF` in the Dockerfile).
+    The transformer's blocks are pinned all at once, so that what they are copied from still lives:
+    in fp8 all of it; in bf16 the fused projections, a fifth of a single block, and the rest is
+    mapped from files.
+    """
+    waiting = 0
+    if plan.text_encoder == "offloaded":
+        waiting += 2 * counts.text_encoder
+    if plan.transformer == "streamed":
+        blocks = counts.block_layers + counts.modulation
+        waiting += 2 * blocks if plan.precision == "fp8" else 12 * blocks // 5
+    return waiting

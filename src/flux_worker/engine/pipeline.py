@@ -18,7 +18,7 @@ from flux_worker.engine.plan import Plan
 from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
-from flux_worker.weights import loading, lookup
+from flux_worker.weights import loading, lookup, prefetch
 from flux_worker.weights.checkpoint import Checkpoint
 from flux_worker.weights.layout import Unusable
 
@@ -63,7 +63,9 @@ def _plan(checkpoint: Checkpoint, device: torch.device, settings: Settings) -> P
     if device.type == "cpu":
         return planner.for_cpu(overrides)
     workload = Workload.of(settings.model)
-    return planner.choose(Card.of(device), checkpoint.count(), workload, overrides)
+    return planner.choose(
+        Card.of(device), prefetch.memory(), checkpoint.count(), workload, overrides
+    )
 
 
 @contextmanager

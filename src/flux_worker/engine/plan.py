@@ -26,7 +26,9 @@ class Plan:
     fp8_activations: bool = False
     """Whether fp8 is multiplied as such; else only the weights are held in it."""
     peak: int = 0
-    """Predicted bytes at the largest size."""
+    """Predicted bytes of the card's memory at the largest size."""
+    host: int = 0
+    """Predicted bytes of host memory for what waits there."""
 
     def __str__(self) -> str:
         fp8 = "activations and weights" if self.fp8_activations else "weights only"
@@ -41,4 +43,5 @@ class Plan:
             "compiled" if self.compile else "not compiled",
         ]
         peak = f"; peak about {self.peak / GIB:.1f} GiB" if self.peak else ""
-        return ", ".join(parts) + peak
+        host = f", and {self.host / GIB:.1f} GiB of host memory" if self.host else ""
+        return ", ".join(parts) + peak + host

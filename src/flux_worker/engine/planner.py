@@ -1,6 +1,7 @@
 """Chooses how the model runs on the card at hand: the best way that fits its memory.
 
-A pure function of the card, the weights, the largest job and the operator's overrides.
+A pure function of the card, the host's memory, the weights, the largest job and the operator's
+overrides.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Self
 
 from flux_worker import settings
 from flux_worker.engine.card import Card
-from flux_worker.engine.memory import MARGIN, Workload, predict_peak
+from flux_worker.engine.memory import HOST_MARGIN, MARGIN, Workload, predict_host, predict_peak
 from flux_worker.engine.plan import GIB, Attention, Plan, Precision
 from flux_worker.errors import CannotStart
 from flux_worker.weights.checkpoint import ParameterCounts
@@ -47,25 +48,37 @@ def for_cpu(overrides: Overrides) -> Plan:
     return Plan(precision, compile=bool(overrides.compile))
 
 
-def choose(card: Card, counts: ParameterCounts, workload: Workload, overrides: Overrides) -> Plan:
-    """Choose the first plan, from the best on, that is as wished and fits the card.
+def choose(
+    card: Card, host: int, counts: ParameterCounts, workload: Workload, overrides: Overrides
+) -> Plan:
+    """Choose the first plan, from the best on, that is as wished and fits the card and the host.
+
+    `host` is how many bytes of memory the container may use.
 
     Raises:
         CannotStart: there is none; the sentence says what would fit.
     """
     if overrides.compile and not card.compiler:
         raise CannotStart("COMPILE=true needs a C compiler: install gcc, or set COMPILE=false.")
-    room = card.memory - MARGIN
+
+    def fits(plan: Plan) -> bool:
+        waits = plan.host + HOST_MARGIN if plan.host else 0
+        return _fits_card(plan, card) and waits <= host
+
     wanted = _plans(card, counts, workload, overrides)
     for plan in wanted:
-        if plan.peak <= room:
+        if fits(plan):
             return plan
     possible = _plans(card, counts, workload, Overrides(attention=overrides.attention))
-    fitting = next((f"What fits: {plan}." for plan in possible if plan.peak <= room), None)
+    fitting = next((f"What fits: {plan}." for plan in possible if fits(plan)), None)
     raise CannotStart(
-        f"{_needs(wanted, card, overrides)} "
+        f"{_needs(wanted, card, host, overrides)} "
         f"{fitting or 'Nothing else fits either: choose a card with more memory.'}"
     )
+
+
+def _fits_card(plan: Plan, card: Card) -> bool:
+    return plan.peak + MARGIN <= card.memory
 
 
 def _plans(
@@ -88,6 +101,7 @@ def _plans(
                 # Uncompiled, turning activations into fp8 takes longer than fp8 saves.
                 fp8_activations=plan.precision == "fp8" and card.computes_fp8 and compiled,
                 peak=predict_peak(plan, counts, workload),
+                host=predict_host(plan, counts),
             )
         )
     return plans
@@ -138,12 +152,18 @@ def _attention(card: Card, overrides: Overrides) -> Attention:
     return wanted
 
 
-def _needs(wanted: list[Plan], card: Card, overrides: Overrides) -> str:
+def _needs(wanted: list[Plan], card: Card, host: int, overrides: Overrides) -> str:
     asked = f"PRECISION={overrides.precision} with OFFLOAD={overrides.offload}"
     if overrides.compile:
         asked += " and COMPILE=true"
     if not wanted:
         return f"There is no such plan as {asked}."
+    waiting = [plan.host for plan in wanted if _fits_card(plan, card)]
+    if waiting:
+        return (
+            f"The container has {host / GIB:.1f} GiB of host memory, and {asked} needs about "
+            f"{(min(waiting) + HOST_MARGIN) / GIB:.1f} beside the {card.name}."
+        )
     least = min(plan.peak for plan in wanted) + MARGIN
     return (
         f"The {card.name} has {card.memory / GIB:.1f} GiB, and {asked} needs about "

@@ -46,7 +46,7 @@ def reading(folder: Path | None, to_the_end: bool = False) -> Iterator[None]:
 
 
 def _pieces(folder: Path) -> Iterator[tuple[Path, int]]:
-    room = _memory() // 2
+    room = memory() // 2
     for component in LARGE:
         for file, size in _sizes(folder, component):
             for begin in range(0, min(size, room), PIECE):
@@ -62,7 +62,7 @@ def _sizes(folder: Path, component: str) -> Iterator[tuple[Path, int]]:
         return
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes that this container may use, or that the machine has."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in CGROUP_LIMITS:

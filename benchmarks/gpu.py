@@ -131,7 +131,7 @@ class Bench:
         if row.fused:
             fuse_projections(pipe.transformer)
         if row.fp8:
-            plan = Plan("fp8", fp8_activations=self._device.type == "cuda")
+            plan = Plan("fp8", quantized_activations=self._device.type == "cuda")
             for block in blocks(pipe.transformer):
                 quantize_block(block, plan)
         if row.attention:

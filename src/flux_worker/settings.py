@@ -22,7 +22,7 @@ from flux_worker.errors import CannotStart
 SEVEN_DAYS = 604_800
 """Seconds. How long documented image URLs live, and the longest that SigV4 can presign."""
 
-Precision = Literal["auto", "bf16", "fp8"]
+Precision = Literal["auto", "bf16", "fp8", "int8"]
 Attention = Literal["auto", "native", "cudnn", "flash3", "flash4"]
 Offload = Literal["auto", "none", "text_encoder", "transformer"]
 LogLevel = Annotated[

@@ -41,10 +41,13 @@ def test_compiled_blocks_change_nothing_and_serve_every_size(plain):
     assert counters["stats"]["unique_graphs"] == compiled
 
 
-def test_fp8_draws_the_same_picture(plain):
-    pipe = load(precision="fp8")
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp8", torch.float8_e4m3fn), ("int8", torch.int8)]
+)
+def test_eight_bits_draw_the_same_picture(plain, precision, dtype):
+    pipe = load(precision=precision)
     weight = pipe.transformer.transformer_blocks[0].ff.net[2].weight
-    assert weight.qdata.dtype == torch.float8_e4m3fn
+    assert weight.qdata.dtype == dtype
     kept = (pipe.transformer.x_embedder, pipe.transformer.proj_out)
     modulation = pipe.transformer.time_text_embed.layers[0]
     assert all(module.weight.dtype == torch.float32 for module in (*kept, modulation))

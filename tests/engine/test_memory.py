@@ -11,8 +11,11 @@ from torch.nn import functional
 
 from flux_worker.contract.catalog import DEV, SCHNELL, Bounds
 from flux_worker.engine import memory
+from flux_worker.engine.block_packages import blocks
+from flux_worker.engine.fusion import fuse_projections
 from flux_worker.engine.memory import Workload, predict_peak
 from flux_worker.engine.plan import Plan
+from flux_worker.engine.quantization import quantize_block
 
 
 def test_the_largest_job_is_what_the_limits_allow():
@@ -42,7 +45,7 @@ def test_every_number_takes_the_bytes_of_its_type():
     rest = FLUX.transformer_rest + FLUX.small_components
     whole = FLUX.block_layers + FLUX.modulation + FLUX.text_encoder + rest
     assert peak(Plan("bf16"), idle) == 2 * whole
-    smallest = Plan("fp8", fp8_modulation=True, text_encoder="fp8")
+    smallest = Plan("fp8", quantized_modulation=True, text_encoder="fp8")
     in_fp8 = FLUX.block_layers + FLUX.modulation + FLUX.text_encoder
     rest += FLUX.text_embedding / 2
     loading = 2 * FLUX.largest_block
@@ -77,7 +80,7 @@ def test_what_waits_in_host_memory_is_counted_there():
     def host(precision, **where):
         return memory.predict_host(Plan(precision, **where), FLUX)
 
-    assert host("bf16") == host("fp8", text_encoder="fp8", fp8_modulation=True) == 0
+    assert host("bf16") == host("fp8", text_encoder="fp8", quantized_modulation=True) == 0
     assert host("fp8", text_encoder="offloaded") == 2 * FLUX.text_encoder
     blocks = FLUX.block_layers + FLUX.modulation
     assert host("fp8", transformer="streamed") == 2 * blocks  # each twice while it is pinned
@@ -89,7 +92,7 @@ def test_fp8_halves_what_is_held_in_it():
     workload = Workload.of(DEV)
     bf16, fp8 = (peak(Plan(precision), workload) for precision in ("bf16", "fp8"))
     assert bf16 - fp8 == FLUX.block_layers
-    assert fp8 - peak(Plan("fp8", fp8_modulation=True), workload) == FLUX.modulation
+    assert fp8 - peak(Plan("fp8", quantized_modulation=True), workload) == FLUX.modulation
     text_layers = FLUX.text_encoder - FLUX.text_embedding
     assert fp8 - peak(Plan("fp8", text_encoder="fp8"), workload) == text_layers
 
@@ -115,12 +118,24 @@ def attention_without_scores(monkeypatch):
 
 
 @pytest.mark.usefixtures("attention_without_scores")
-def test_the_predicted_activations_are_those_of_the_denoising():
+@pytest.mark.parametrize(
+    ("plan", "predicted"),
+    [
+        (Plan("bf16"), memory.DENOISING_BYTES_PER_TOKEN),
+        (Plan("int8", quantized_activations=True), memory.DENOISING_BYTES_PER_TOKEN_IN_INT8),
+    ],
+    ids=str,
+)
+def test_the_predicted_activations_are_those_of_the_denoising(plan, predicted):
     with torch.device("meta"):
         transformer = FluxTransformer2DModel(
             num_layers=1, num_single_layers=1, guidance_embeds=True
         )
     transformer.to(torch.bfloat16)
+    for block in blocks(transformer):
+        fuse_projections(block)
+        if plan.is_quantized:
+            quantize_block(block, plan)
 
     def denoise(tokens):
         text = {"encoder_hidden_states": empty(1, 512, 4096), "txt_ids": empty(512, 3)}
@@ -129,7 +144,7 @@ def test_the_predicted_activations_are_those_of_the_denoising():
         return peak_bytes(lambda: transformer(**text, **image, **numbers))
 
     per_token = (denoise(9216) - denoise(1024)) / (9216 - 1024)
-    assert per_token == pytest.approx(memory.DENOISING_BYTES_PER_TOKEN, rel=0.02)
+    assert per_token == pytest.approx(predicted, rel=0.02)
 
 
 @pytest.mark.usefixtures("attention_without_scores")

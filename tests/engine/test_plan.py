@@ -9,12 +9,16 @@ from flux_worker.engine.plan import GIB, Plan
     ("plan", "line"),
     [
         (
-            Plan("fp8", text_encoder="fp8", vae_tiling=True, compile=True, fp8_activations=True),
+            Plan(
+                "fp8", text_encoder="fp8", vae_tiling=True, compile=True, quantized_activations=True
+            ),
             "transformer fp8 (activations and weights), resident, T5 fp8, VAE tiled, "
             "attention native, compiled",
         ),
         (
-            Plan("fp8", fp8_modulation=True, transformer="streamed", text_encoder="offloaded"),
+            Plan(
+                "fp8", quantized_modulation=True, transformer="streamed", text_encoder="offloaded"
+            ),
             "transformer fp8 (weights only) with the modulation, streamed, T5 offloaded, "
             "VAE whole, attention native, not compiled",
         ),

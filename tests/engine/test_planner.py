@@ -36,27 +36,30 @@ def test_from_40_gb_on_everything_is_exact_and_resident(name):
 def test_a_big_card_is_exact_unless_told_otherwise(name):
     assert choose(name).precision == "bf16"
     chosen = choose(name, precision="fp8")
-    assert (chosen.precision, chosen.text_encoder, chosen.fp8_modulation) == (
+    assert (chosen.precision, chosen.text_encoder, chosen.quantized_modulation) == (
         *("fp8", "resident", False),
     )
 
 
 def test_at_32_gb_only_the_blocks_are_fp8():
     chosen = choose("RTX 5090")
-    assert (chosen.precision, chosen.fp8_activations) == ("fp8", True)
+    assert (chosen.precision, chosen.quantized_activations) == ("fp8", True)
     assert (chosen.text_encoder, chosen.transformer) == ("resident", "resident")
-    assert not chosen.fp8_modulation
+    assert not chosen.quantized_modulation
 
 
-@pytest.mark.parametrize("name", ["L4", "RTX 4090", "RTX 3090"])
-def test_at_24_gb_t5_is_fp8_too_and_the_vae_is_tiled(name):
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("L4", "fp8"), ("RTX 4090", "fp8"), ("RTX 3090", "int8")],  # Ampere has no fp8 units
+)
+def test_at_24_gb_t5_is_fp8_too_and_the_vae_is_tiled(name, precision):
     chosen = choose(name)
     assert (chosen.precision, chosen.text_encoder, chosen.transformer) == (
-        *("fp8", "fp8", "resident"),
+        *(precision, "fp8", "resident"),
     )
     assert chosen.vae_tiling
-    assert not chosen.fp8_modulation
-    assert chosen.fp8_activations == (name != "RTX 3090")  # Ampere has no fp8 units
+    assert not chosen.quantized_modulation
+    assert chosen.quantized_activations
 
 
 def test_at_16_gb_t5_waits_in_host_memory_and_the_modulation_is_fp8_too():
@@ -64,7 +67,7 @@ def test_at_16_gb_t5_waits_in_host_memory_and_the_modulation_is_fp8_too():
     assert (chosen.precision, chosen.text_encoder, chosen.transformer) == (
         *("fp8", "offloaded", "resident"),
     )
-    assert chosen.fp8_modulation
+    assert chosen.quantized_modulation
     assert chosen.compile
 
 
@@ -72,7 +75,7 @@ def test_a_smaller_card_gets_its_blocks_one_by_one():
     chosen = choose("12 GB", Card("12 GB", (8, 9), int(11.6 * GIB)))
     assert (chosen.precision, chosen.transformer) == ("fp8", "streamed")
     assert not chosen.compile
-    assert not chosen.fp8_activations
+    assert not chosen.quantized_activations
 
 
 def test_at_32_gb_exact_is_to_be_had_for_a_slower_t5():
@@ -82,9 +85,7 @@ def test_at_32_gb_exact_is_to_be_had_for_a_slower_t5():
 
 def row(name):
     chosen = choose(name)
-    precision = chosen.precision + (", modulation too" if chosen.fp8_modulation else "")
-    if chosen.precision == "fp8" and not chosen.fp8_activations:
-        precision += ", weights only"
+    precision = chosen.precision + (", modulation too" if chosen.quantized_modulation else "")
     vae = "tiled" if chosen.vae_tiling else "whole"
     sizes = (f"{CARDS[name][1]:.1f}", f"{chosen.peak / GIB:.1f}")
     cells = (name, sizes[0], precision, chosen.text_encoder, vae, chosen.attention, sizes[1])
@@ -173,6 +174,8 @@ def test_a_cpu_computes_in_float32_and_refuses_what_only_a_gpu_can():
     assert planner.for_cpu(Overrides(precision="fp8", attention="native", offload="none")) == (
         Plan("fp8")
     )
+    int8 = Plan("int8", quantized_activations=True)
+    assert planner.for_cpu(Overrides(precision="int8")) == int8
     for setting, value in (
         ("PRECISION", "bf16"),
         ("ATTENTION", "cudnn"),
@@ -199,7 +202,7 @@ def ladder(**overrides):
             plan = choose("x", Card("x", (8, 9), memory), **overrides)
         except CannotStart:
             return plans
-        layers = plan.precision + ("+" if plan.fp8_modulation else "")
+        layers = plan.precision + ("+" if plan.quantized_modulation else "")
         vae = "tiled" if plan.vae_tiling else "whole"
         plans.append(f"{layers} {plan.transformer}, T5 {plan.text_encoder}, VAE {vae}")
         memory = plan.peak + MARGIN - 1
@@ -234,12 +237,24 @@ def test_a_wish_leaves_the_plans_that_are_as_wished_in_their_order():
     assert ladder(offload="transformer") == DOWNWARD[9:]
 
 
-@pytest.mark.parametrize(("capability", "multiplies"), [((8, 9), True), ((8, 6), False)])
-def test_fp8_is_multiplied_where_blocks_are_compiled_and_the_card_can(capability, multiplies):
+@pytest.mark.parametrize(
+    ("capability", "precision", "multiplies"),
+    [((8, 9), "fp8", True), ((8, 6), "fp8", False), ((8, 6), "int8", True)],
+)
+def test_eight_bits_are_multiplied_where_blocks_are_compiled_and_the_card_can(
+    capability, precision, multiplies
+):
     compiled = Card("x", capability, 30 * GIB)
-    assert choose("x", compiled, precision="fp8").fp8_activations == multiplies
-    assert not choose("x", compiled, precision="fp8", compile=False).fp8_activations
-    assert not choose("x", replace(compiled, memory=60 * GIB)).fp8_activations
+    assert choose("x", compiled, precision=precision).quantized_activations == multiplies
+    assert not choose("x", compiled, precision=precision, compile=False).quantized_activations
+    assert not choose("x", replace(compiled, memory=60 * GIB)).quantized_activations
+
+
+def test_what_is_streamed_is_never_int8_which_torchao_cant_pin():
+    small = Card("x", (8, 6), 12 * GIB)
+    assert (choose("x", small).precision, choose("x", small).transformer) == ("fp8", "streamed")
+    with pytest.raises(CannotStart, match="There is no such plan as PRECISION=int8"):
+        choose("x", small, precision="int8", offload="transformer")
 
 
 def test_a_smaller_workload_takes_a_better_plan():

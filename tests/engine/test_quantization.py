@@ -9,6 +9,7 @@ from flux_worker.engine.plan import Plan
 from flux_worker.engine.quantization import quantize_block, quantize_text_encoder
 
 CPU = torch.device("cpu")
+STORED = [("fp8", torch.float8_e4m3fn), ("int8", torch.int8)]
 
 
 def layers_of_a_block():
@@ -22,12 +23,22 @@ def stored(layer):
 
 
 @pytest.mark.parametrize("modulation", [False, True])
-def test_the_modulation_is_quantized_only_where_the_plan_says_so(modulation):
+@pytest.mark.parametrize(("precision", "dtype"), STORED)
+def test_the_modulation_is_quantized_only_where_the_plan_says_so(precision, dtype, modulation):
     block = layers_of_a_block()
-    quantize_block(block, Plan("fp8", fp8_modulation=modulation))
-    assert stored(block["proj_out"]) == torch.float8_e4m3fn
-    assert (stored(block["norm"].linear) == torch.float8_e4m3fn) == modulation
+    quantize_block(block, Plan(precision, quantized_modulation=modulation))
+    assert stored(block["proj_out"]) == dtype
+    assert (stored(block["norm"].linear) == dtype) == modulation
     assert stored(block["norm_out"]) == torch.bfloat16
+
+
+def test_int8_multiplies_all_but_the_modulation_in_int8():
+    """CUDA's product of int8 matrices wants more than 16 rows; the modulation has one a step."""
+    block = layers_of_a_block()
+    plan = Plan("int8", quantized_modulation=True, quantized_activations=True)
+    quantize_block(block, plan)
+    assert block["proj_out"].weight.act_quant_kwargs is not None
+    assert block["norm"].linear.weight.act_quant_kwargs is None
 
 
 def test_of_the_text_encoder_every_linear_layer_is_quantized():

@@ -8,7 +8,7 @@ from typing import Self
 
 import torch
 
-from flux_worker.engine.plan import Attention
+from flux_worker.engine.plan import Attention, Precision
 
 FLASH: dict[Attention, str] = {
     "flash3": "flash_attn_interface",
@@ -35,6 +35,11 @@ class Card:
     def computes_fp8(self) -> bool:
         """Whether it multiplies fp8 matrices: Ada, Hopper and newer."""
         return self.capability >= (8, 9)
+
+    @property
+    def small_precision(self) -> Precision:
+        """The eight bits that it multiplies best: older cards have units for int8 alone."""
+        return "fp8" if self.computes_fp8 else "int8"
 
     @property
     def best_attention(self) -> Attention:

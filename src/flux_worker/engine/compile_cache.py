@@ -2,8 +2,8 @@
 
 Each kind of block is compiled ahead of time into a package, with its lengths left open and without
 weights: every block of the kind runs the same code on weights of its own. What can't be packaged
-(fp8, FlashAttention 3 and 4) is compiled when it is first run, and what inductor caches of that is
-kept instead.
+(fp8, int8, FlashAttention 3 and 4) is compiled when it is first run, and what inductor caches of
+that is kept instead.
 """
 
 import hashlib
@@ -73,7 +73,12 @@ def key(transformer: FluxTransformer2DModel, plan: Plan) -> str:
     facts = {
         "transformer": {k: v for k, v in transformer.config.items() if not k.startswith("_")},
         "dtype": str(transformer.dtype),
-        "plan": [plan.precision, plan.fp8_modulation, plan.fp8_activations, plan.attention],
+        "plan": [
+            plan.precision,
+            plan.quantized_modulation,
+            plan.quantized_activations,
+            plan.attention,
+        ],
         "gpu": f"sm_{major}{minor}",
         "cpu": [platform.machine(), *_cpu_features()],
         "cuda": torch.version.cuda,
@@ -91,7 +96,7 @@ def _can_be_packaged(transformer: FluxTransformer2DModel, plan: Plan) -> bool:
         return False
     # FlashAttention 3 and 4 replace an operator in torch's dispatcher, past which a package calls
     # the original.
-    return plan.precision != "fp8" and plan.attention not in ("flash3", "flash4")
+    return not plan.is_quantized and plan.attention not in ("flash3", "flash4")
 
 
 def _build(transformer: FluxTransformer2DModel, calls: Calls, plan: Plan, folder: Path) -> None:

@@ -7,7 +7,8 @@ from flux_worker.contract.catalog import ServedModel
 from flux_worker.engine.plan import GIB, Plan
 from flux_worker.weights.checkpoint import ParameterCounts
 
-DENOISING_BYTES_PER_TOKEN = 96_400
+DENOISING_BYTES_PER_TOKEN = 111_000
+DENOISING_BYTES_PER_TOKEN_IN_INT8 = 176_000
 DECODING_BYTES_PER_PIXEL = 1_540
 """Activations in bfloat16 at FLUX's own widths, counted on the meta device by tests."""
 PIXELS_PER_TOKEN = 16
@@ -38,8 +39,8 @@ class Workload:
 
 def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int:
     """Predict the most memory that is allocated at once, loading included, in bytes."""
-    layer = 1 if plan.precision == "fp8" else 2
-    modulation = 1 if plan.fp8_modulation else 2
+    layer = 1 if plan.is_quantized else 2
+    modulation = 1 if plan.quantized_modulation else 2
     transformer = (
         counts.block_layers * layer + counts.modulation * modulation + counts.transformer_rest * 2
     )
@@ -55,8 +56,11 @@ def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int
     side = min(TILE_SIDE, workload.side) if plan.vae_tiling else workload.side
     decoding = side * side * DECODING_BYTES_PER_PIXEL
     # torchao turns a layer into float32 several times over; a block in bf16 is as much.
-    loading = 2 * counts.largest_block if "fp8" in (plan.precision, plan.text_encoder) else 0
-    return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, decoding, loading)
+    quantizes = plan.is_quantized or plan.text_encoder == "fp8"
+    loading = 2 * counts.largest_block if quantizes else 0
+    int8 = plan.precision == "int8" and plan.quantized_activations
+    token = DENOISING_BYTES_PER_TOKEN_IN_INT8 if int8 else DENOISING_BYTES_PER_TOKEN
+    return always + max(workload.tokens * token, decoding, loading)
 
 
 def predict_host(plan: Plan, counts: ParameterCounts) -> int:
@@ -72,5 +76,5 @@ def predict_host(plan: Plan, counts: ParameterCounts) -> int:
         waiting += 2 * counts.text_encoder
     if plan.transformer == "streamed":
         blocks = counts.block_layers + counts.modulation
-        waiting += 2 * blocks if plan.precision == "fp8" else 12 * blocks // 5
+        waiting += 2 * blocks if plan.is_quantized else 12 * blocks // 5
     return waiting

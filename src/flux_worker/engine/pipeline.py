@@ -45,7 +45,7 @@ def load(settings: Settings) -> FluxPipeline:
         plan = _plan(checkpoint, device, settings)
         log.info("The plan: %s.", plan)
         # What is quantized or streamed goes to the device layer by layer, later.
-        at_once = plan.precision != "fp8" and plan.transformer == plan.text_encoder == "resident"
+        at_once = not plan.is_quantized and plan.transformer == plan.text_encoder == "resident"
         pipe = loading.load(
             checkpoint,
             device if at_once else torch.device("cpu"),

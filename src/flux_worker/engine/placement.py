@@ -36,10 +36,9 @@ def _place_transformer(
     streamed = plan.transformer == "streamed"
     home = HOST if streamed else device
     for block in blocks(transformer):
-        quantized = plan.precision == "fp8"
-        block.to(device if quantized else home)
+        block.to(device if plan.is_quantized else home)
         fuse_projections(block)
-        if quantized:
+        if plan.is_quantized:
             quantize_block(block, plan)
             block.to(home)
     if streamed:

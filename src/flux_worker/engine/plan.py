@@ -5,7 +5,7 @@ from typing import Literal
 
 GIB = 2**30
 
-Precision = Literal["fp32", "bf16", "fp8"]
+Precision = Literal["fp32", "bf16", "fp8", "int8"]
 Attention = Literal["native", "cudnn", "flash3", "flash4"]
 
 
@@ -15,7 +15,7 @@ class Plan:
 
     precision: Precision
     """Of the linear layers in the transformer's blocks; everything else is bf16, or fp32."""
-    fp8_modulation: bool = False
+    quantized_modulation: bool = False
     text_encoder: Literal["resident", "fp8", "offloaded"] = "resident"
     """T5: in bf16, in fp8, or in bf16 in host memory, its layers copied to the card in turn."""
     transformer: Literal["resident", "streamed"] = "resident"
@@ -23,17 +23,24 @@ class Plan:
     vae_tiling: bool = False
     attention: Attention = "native"
     compile: bool = False
-    fp8_activations: bool = False
-    """Whether fp8 is multiplied as such; else only the weights are held in it."""
+    quantized_activations: bool = False
+    """Whether fp8 or int8 is multiplied as such; else only the weights are held in it."""
     peak: int = 0
     """Predicted bytes of the card's memory at the largest size."""
     host: int = 0
     """Predicted bytes of host memory for what waits there."""
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the layers are held in eight bits, which is lossy."""
+        return self.precision in ("fp8", "int8")
+
     def __str__(self) -> str:
-        fp8 = "activations and weights" if self.fp8_activations else "weights only"
-        precision = f"fp8 ({fp8})" if self.precision == "fp8" else self.precision
-        if self.fp8_modulation:
+        precision: str = self.precision
+        if self.is_quantized:
+            held = "activations and weights" if self.quantized_activations else "weights only"
+            precision += f" ({held})"
+        if self.quantized_modulation:
             precision += " with the modulation"
         parts = [
             f"transformer {precision}, {self.transformer}",

@@ -38,14 +38,16 @@ def for_cpu(overrides: Overrides) -> Plan:
         CannotStart: a wish that only a GPU can follow.
     """
     for name, value, possible in (
-        ("PRECISION", overrides.precision, ("auto", "fp8")),
+        ("PRECISION", overrides.precision, ("auto", "fp8", "int8")),
         ("ATTENTION", overrides.attention, ("auto", "native")),
         ("OFFLOAD", overrides.offload, ("auto", "none")),
     ):
         if value not in possible:
             raise CannotStart(f"{name}={value} needs a GPU: on a CPU set it to auto.")
-    precision: Precision = "fp8" if overrides.precision == "fp8" else "fp32"
-    return Plan(precision, compile=bool(overrides.compile))
+    precision: Precision = "fp32" if overrides.precision == "auto" else overrides.precision
+    return Plan(
+        precision, compile=bool(overrides.compile), quantized_activations=precision == "int8"
+    )
 
 
 def choose(
@@ -87,43 +89,45 @@ def _plans(
     """Return all plans that are as wished, from the best on, whether they fit or not."""
     attention = _attention(card, overrides)
     plans = []
-    for plan in _from_best():
+    wish = overrides.precision
+    small = wish if wish in ("fp8", "int8") else card.small_precision
+    for plan in _from_best(small):
         if not _is_allowed(plan, overrides):
             continue
         compiled = (
             plan.transformer == "resident" and card.compiler and overrides.compile is not False
         )
-        plans.append(
-            replace(
-                plan,
-                attention=attention,
-                compile=compiled,
-                # Uncompiled, turning activations into fp8 takes longer than fp8 saves.
-                fp8_activations=plan.precision == "fp8" and card.computes_fp8 and compiled,
-                peak=predict_peak(plan, counts, workload),
-                host=predict_host(plan, counts),
-            )
+        multiplied = plan.precision == "int8" or (plan.precision == "fp8" and card.computes_fp8)
+        plan = replace(
+            plan,
+            attention=attention,
+            compile=compiled,
+            # Uncompiled, quantizing activations takes longer than multiplying them so saves.
+            quantized_activations=multiplied and compiled,
         )
+        peak, host = predict_peak(plan, counts, workload), predict_host(plan, counts)
+        plans.append(replace(plan, peak=peak, host=host))
     return plans
 
 
-def _from_best() -> Iterator[Plan]:
-    """Nothing is moved before every layer is in fp8; apart from that exact comes before lossy."""
-    bf16, fp8 = Plan("bf16"), Plan("fp8")
+def _from_best(small: Precision) -> Iterator[Plan]:
+    """Nothing is moved before every layer is small; apart from that exact comes before lossy."""
+    bf16, held = Plan("bf16"), Plan(small)
     yield bf16
     yield replace(bf16, vae_tiling=True)
-    yield fp8
-    yield replace(fp8, vae_tiling=True)
-    yield replace(fp8, text_encoder="fp8")
-    yield replace(fp8, text_encoder="fp8", vae_tiling=True)
-    small = replace(fp8, text_encoder="fp8", vae_tiling=True, fp8_modulation=True)
-    yield small
-    for layers in (bf16, fp8, small):
+    yield held
+    yield replace(held, vae_tiling=True)
+    yield replace(held, text_encoder="fp8")
+    yield replace(held, text_encoder="fp8", vae_tiling=True)
+    smallest = replace(held, text_encoder="fp8", vae_tiling=True, quantized_modulation=True)
+    yield smallest
+    for layers in (bf16, held, smallest):
         yield replace(layers, vae_tiling=True, text_encoder="offloaded")
-    yield replace(small, transformer="streamed")
-    for layers in (bf16, small):
-        tiled = replace(layers, vae_tiling=True, text_encoder="offloaded")
-        yield replace(tiled, transformer="streamed")
+    # In fp8 everywhere: torchao can't pin int8, and what is streamed isn't multiplied as such.
+    streamed = replace(smallest, precision="fp8", transformer="streamed")
+    yield streamed
+    for layers in (replace(bf16, transformer="streamed"), streamed):
+        yield replace(layers, vae_tiling=True, text_encoder="offloaded")
 
 
 def _is_allowed(plan: Plan, overrides: Overrides) -> bool:

@@ -1,6 +1,7 @@
-"""Holds linear layers in fp8 by torchao, each output's weights with a scale of their own."""
+"""Holds linear layers in eight bits by torchao, each output's weights with a scale of their own."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,37 +15,50 @@ Chosen = Callable[[nn.Module, str], bool]
 
 def quantize_block(block: nn.Module, plan: Plan) -> None:
     """Quantize the linear layers of one of the transformer's blocks, on the device where it is."""
-
-    def chosen(module: nn.Module, name: str) -> bool:
-        if not _is_linear(module, name):
-            return False
-        return plan.fp8_modulation or not MODULATION.search(name)
-
-    _quantize(block, chosen, plan.fp8_activations)
+    precision = plan.precision
+    _quantize(block, _is_other, _config(precision, activations=plan.quantized_activations))
+    if plan.quantized_modulation:
+        # It multiplies a row for each step: too few for int8's units, and for others to matter.
+        _quantize(block, _is_modulation, _config(precision, activations=False))
 
 
 def quantize_text_encoder(model: nn.Module, device: torch.device) -> None:
-    """Quantize T5's linear layers, each on the device, where all of it stays."""
-    _quantize(model, _is_linear, False, device)
+    """Hold T5's linear layers in fp8, each quantized on the device, where all of it stays."""
+    _quantize(model, _is_linear, _config("fp8", activations=False), device)
 
 
 def _is_linear(module: nn.Module, _: str) -> bool:
     return isinstance(module, nn.Linear)
 
 
-def _quantize(
-    model: nn.Module, chosen: Chosen, activations: bool, device: torch.device | None = None
-) -> None:
+def _is_modulation(module: nn.Module, name: str) -> bool:
+    return _is_linear(module, name) and bool(MODULATION.search(name))
+
+
+def _is_other(module: nn.Module, name: str) -> bool:
+    return _is_linear(module, name) and not MODULATION.search(name)
+
+
+def _config(precision: str, activations: bool) -> Any:
+    """Return torchao's name for it."""
     # Not above: the import takes seconds, and most plans need none of it.
     from torchao import quantization
 
+    kinds = {
+        ("fp8", False): quantization.Float8WeightOnlyConfig,
+        ("fp8", True): quantization.Float8DynamicActivationFloat8WeightConfig,
+        ("int8", False): quantization.Int8WeightOnlyConfig,
+        ("int8", True): quantization.Int8DynamicActivationInt8WeightConfig,
+    }
     # torchao would have inductor search for the quickest form of each kernel, at every cold start.
-    quietly = {"set_inductor_config": False}
-    config = (
-        quantization.Float8DynamicActivationFloat8WeightConfig(
-            granularity=quantization.PerRow(), **quietly
-        )
-        if activations
-        else quantization.Float8WeightOnlyConfig(**quietly)
+    return kinds[precision, activations](
+        granularity=quantization.PerRow(), set_inductor_config=False
     )
+
+
+def _quantize(
+    model: nn.Module, chosen: Chosen, config: Any, device: torch.device | None = None
+) -> None:
+    from torchao import quantization
+
     quantization.quantize_(model, config, chosen, device=device)

@@ -6,9 +6,8 @@ from torch import nn
 from torch._inductor import config as inductor
 
 from flux_worker.engine.plan import Plan
-from flux_worker.engine.quantization import quantize_block, quantize_text_encoder
+from flux_worker.engine.quantization import quantize_block, quantize_text_encoder_block
 
-CPU = torch.device("cpu")
 STORED = [("fp8", torch.float8_e4m3fn), ("int8", torch.int8)]
 
 
@@ -43,7 +42,7 @@ def test_int8_multiplies_all_but_the_modulation_in_int8():
 
 def test_of_the_text_encoder_every_linear_layer_is_quantized():
     block = layers_of_a_block()
-    quantize_text_encoder(block, CPU)
+    quantize_text_encoder_block(block)
     assert {stored(block["proj_out"]), stored(block["norm"].linear)} == {torch.float8_e4m3fn}
 
 
@@ -52,5 +51,5 @@ def test_inductor_compiles_as_before():
     with inductor.patch(coordinate_descent_tuning=False):
         before = inductor.get_config_copy()
         quantize_block(layers_of_a_block(), Plan("fp8"))
-        quantize_text_encoder(layers_of_a_block(), CPU)
+        quantize_text_encoder_block(layers_of_a_block())
         assert inductor.get_config_copy() == before

@@ -8,7 +8,7 @@ from conftest import DEMO
 from diffusers import FluxPipeline
 from safetensors.torch import load_file, save_file
 
-from flux_worker.weights import loading
+from flux_worker.weights import carrier, loading
 from flux_worker.weights.checkpoint import Checkpoint
 from flux_worker.weights.layout import LARGE
 
@@ -36,7 +36,7 @@ def test_every_tensor_is_what_diffusers_loads(dtype):
 
 
 def test_pieces_and_shards_are_put_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "PIECE", 1000)
+    monkeypatch.setattr(carrier, "PIECE", 1000)
     folder = shutil.copytree(DEMO, tmp_path / "w")
     pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
     shutil.rmtree(folder / "transformer")

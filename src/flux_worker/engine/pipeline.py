@@ -44,7 +44,7 @@ def load(settings: Settings) -> FluxPipeline:
     with _in_words(f"The weights in {checkpoint.folder} can't be loaded as a FLUX pipeline"):
         plan = _plan(checkpoint, device, settings)
         log.info("The plan: %s.", plan)
-        # What is quantized or streamed goes to the device layer by layer, later.
+        # What is quantized or streamed goes to the device block by block, later.
         at_once = not plan.is_quantized and plan.transformer == plan.text_encoder == "resident"
         pipe = loading.load(
             checkpoint,

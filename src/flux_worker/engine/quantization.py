@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from flux_worker.engine.plan import Plan
@@ -22,9 +21,9 @@ def quantize_block(block: nn.Module, plan: Plan) -> None:
         _quantize(block, _is_modulation, _config(precision, activations=False))
 
 
-def quantize_text_encoder(model: nn.Module, device: torch.device) -> None:
-    """Hold T5's linear layers in fp8, each quantized on the device, where all of it stays."""
-    _quantize(model, _is_linear, _config("fp8", activations=False), device)
+def quantize_text_encoder_block(block: nn.Module) -> None:
+    """Hold the linear layers of one of T5's blocks in fp8."""
+    _quantize(block, _is_linear, _config("fp8", activations=False))
 
 
 def _is_linear(module: nn.Module, _: str) -> bool:
@@ -56,9 +55,7 @@ def _config(precision: str, activations: bool) -> Any:
     )
 
 
-def _quantize(
-    model: nn.Module, chosen: Chosen, config: Any, device: torch.device | None = None
-) -> None:
+def _quantize(block: nn.Module, chosen: Chosen, config: Any) -> None:
     from torchao import quantization
 
-    quantization.quantize_(model, config, chosen, device=device)
+    quantization.quantize_(block, config, chosen)

@@ -7,19 +7,17 @@ few pinned buffers to a GPU; on a CPU the files are mapped, too, but read ahead.
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 
 import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
 from flux_worker.weights import components, prefetch
+from flux_worker.weights.carrier import Carrier
 from flux_worker.weights.checkpoint import DTYPES, Checkpoint, StoredTensor
 from flux_worker.weights.layout import LARGE
-from flux_worker.weights.prefetch import PIECE
 
 Weights = dict[str, dict[str, Tensor]]
 """Tensors by component and name."""
@@ -83,57 +81,13 @@ def mapped(checkpoint: Checkpoint, dtype: torch.dtype) -> Weights:
 def copied(checkpoint: Checkpoint, device: torch.device) -> Weights:
     """Copy the large components' tensors to the device, while other threads read the next."""
     weights: Weights = {name: {} for name in LARGE}
-    with Reader(device) as reader:
+    with Carrier(device) as carrier:
         for name in LARGE:
             for tensor in checkpoint.tensors[name]:
                 data = torch.empty(tensor.end - tensor.begin, dtype=torch.uint8, device=device)
-                reader.read(tensor.file, tensor.begin, data)
+                carrier.read(tensor.file, tensor.begin, data)
                 weights[name][tensor.name] = _shaped(data, tensor)
     return weights
-
-
-class Reader:
-    """Reads into a device's memory, in parallel; all is there when its `with` block has ended."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._pool = ThreadPoolExecutor(prefetch.THREADS, thread_name_prefix="weights")
-        self._reads: list[Future[None]] = []
-        self._files: dict[Path, int] = {}
-        self._buffers: SimpleQueue[Tensor] = SimpleQueue()
-        for _ in range(prefetch.THREADS):
-            pinned = device.type == "cuda"
-            self._buffers.put(torch.empty(PIECE, dtype=torch.uint8, pin_memory=pinned))
-
-    def __enter__(self) -> "Reader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            for read in self._reads:
-                read.result()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-            for file in self._files.values():
-                os.close(file)
-
-    def read(self, path: Path, begin: int, into: Tensor) -> None:
-        """Begin to read as many bytes of a file as the tensor has."""
-        if path not in self._files:
-            self._files[path] = os.open(path, os.O_RDONLY)
-        for done in range(0, len(into), PIECE):
-            piece = into[done : done + PIECE]
-            self._reads.append(
-                self._pool.submit(self._read, self._files[path], begin + done, piece)
-            )
-
-    def _read(self, file: int, begin: int, piece: Tensor) -> None:
-        buffer = self._buffers.get()
-        try:
-            part = buffer[: len(piece)]
-            _fill(part, file, begin)
-            piece.copy_(part)
-        finally:
-            self._buffers.put(buffer)
 
 
 def _map(path: Path) -> Tensor:
@@ -150,13 +104,3 @@ def _shaped(data: Tensor, stored: StoredTensor) -> Tensor:
 def _dtype(stored: StoredTensor) -> torch.dtype:
     dtype: torch.dtype = getattr(torch, DTYPES[stored.dtype])
     return dtype
-
-
-def _fill(into: Tensor, file: int, begin: int) -> None:
-    view = memoryview(into.numpy())  # type: ignore[arg-type]
-    done = 0
-    while done < len(view):
-        read = os.preadv(file, [view[done:]], begin + done)
-        if not read:
-            raise EOFError("a file of the weights is shorter than its header says")
-        done += read

@@ -65,7 +65,7 @@ def main() -> None:
             point = chart.Point(rate, choice.measures.p95_wait, choice.measures.dollars)
             curves[goal].append(point)
         slow = (goal for goal in curves if goal not in chosen)
-        rows += [(name, goal, "none is fast enough", *[""] * len(HEADS[3:])) for goal in slow]
+        rows += [(name, goal, "too slow", *[""] * len(HEADS[3:])) for goal in slow]
     print(markdown(HEADS, rows))
     if options.chart:
         options.chart.write_text(chart.draw(curves))

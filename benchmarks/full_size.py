@@ -88,18 +88,21 @@ TINY = Architecture(
 
 
 def build(
-    architecture: Architecture, device: torch.device, dtype: torch.dtype, home: torch.device
+    architecture: Architecture,
+    device: torch.device,
+    dtype: torch.dtype,
+    home: torch.device | None = None,
 ) -> FluxPipeline:
-    """Build a pipeline, always with the same weights: drawn on the device, and kept at home.
+    """Build a pipeline, always with the same weights: drawn on the device, kept there or at home.
 
     The text encoders are the smallest of their classes, and never run.
     """
     models = architecture.empty()
     for model in models:
-        drawn = dict(_draw(model, device, dtype, home))
+        drawn = dict(_draw(model, device, dtype, home or device))
         model.load_state_dict(drawn, assign=True)
     transformer, vae = (model.requires_grad_(False).eval() for model in models)
-    text_encoders = [encoder.to(home, dtype) for encoder in _stand_ins()]
+    text_encoders = [encoder.to(home or device, dtype) for encoder in _stand_ins()]
     pipe = FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=architecture.guidance),
         vae=vae,

@@ -8,8 +8,9 @@ is the median over denoising steps after a warm-up, by CUDA events; so is a deco
 many steps as the model takes by default, and one decoding; the texts aren't encoded, and the peak
 is without the text encoders. The limit is the arithmetic of the steps alone, at the rate that large
 matrix products in bfloat16 keep up for seconds on the same card. The difference is that of the
-transformer's output in the first step, relative to plain diffusers'. The attention's kernel is the
-one that the profiler saw.
+transformer's output in the first step, relative to plain diffusers'. Compilation is what the first
+step takes longer; a later row finds kernels that an earlier one had in common with it. The
+attention's kernel is the one that the profiler saw.
 """
 
 import argparse

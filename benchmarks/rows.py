@@ -111,12 +111,15 @@ class Bench:
         plan = self._plan(row.planned) if row.planned else None
         if plan is None and not fits:
             raise CannotStart(f"its weights take {2 * self._counts.transformer / GIB:.1f} GiB")
+        if plan in self.plans.values():
+            raise CannotStart("that is the worker's own plan for this card")
+        if plan is not None:
+            self.plans[row.name] = plan
         home = self._device if fits else torch.device("cpu")
         pipe = full_size.build(self._architecture, self._device, self._dtype, home)
         # For every row: diffusers holds it for all models, until it is set again.
         pipe.transformer.set_attention_backend(row.attention)
         if plan is not None:
-            self.plans[row.name] = plan
             # T5 isn't run: where it would be is of no account.
             acceleration.apply(pipe, replace(plan, text_encoder="resident"), self._device)
         elif row.compiled:

@@ -155,7 +155,10 @@ def test_a_card_too_small_for_plain_diffusers_is_measured_by_the_workers_plan(mo
         "its weights take 22.2 GiB"
     }
     assert {each.reason for each in results["worker"]} == {"out of memory"}
-    assert homes == [torch.device("cpu")] * 2
+    assert {each.reason for each in results["worker fp8"]} == {
+        "that is the worker's own plan for this card"
+    }
+    assert homes == [torch.device("cpu")]
     assert [each.side for each in results["worker"]] == [512, 1024]
 
 

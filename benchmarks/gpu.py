@@ -4,13 +4,14 @@
 
 Needs no weights and no token, and ends within minutes with a table to paste. Each row runs on its
 own weights, which are the same in all of them; the worker's are planned as at a cold start. A step
-is the median over denoising steps after a warm-up, by CUDA events; so is a decoding. An image is as
-many steps as the model takes by default, and one decoding; the texts aren't encoded, and the peak
-is without the text encoders. The limit is the arithmetic of the steps alone, at the rate that large
-matrix products in bfloat16 keep up for seconds on the same card. The difference is that of the
-transformer's output in the first step, relative to plain diffusers'. Compilation is what the first
-step takes longer; a later row finds kernels that an earlier one had in common with it. The
-attention's kernel is the one that the profiler saw.
+is the median over denoising steps after a warm-up, by CUDA events; so is a decoding. An image is
+what comes before the first step, such as the modulation of all, as many steps as the model takes by
+default, and one decoding; the texts aren't encoded, and the peak is without the text encoders. The
+limit is the arithmetic of the steps alone, at the rate that large matrix products in bfloat16 keep
+up for seconds on the same card. The difference is that of the transformer's output in the first
+step, relative to plain diffusers'. Compilation is what the first step takes longer; a later row
+finds kernels that an earlier one had in common with it. The attention's kernel is the one that the
+profiler saw.
 """
 
 import argparse

@@ -138,7 +138,7 @@ class Bench:
         watch = pipe.transformer.register_forward_hook(lambda _, __, out: velocities.append(out[0]))
         compilation, latents = self._clock.timed(lambda: self._denoise(pipe, side, 1))
         watch.remove()
-        steps = self._step_seconds(pipe, side)
+        first, steps = self._step_seconds(pipe, side)
         unpacked = decoding.unpack(pipe, latents, side, side)
         decodings = self._clock.each(lambda: decoding.decode(pipe, unpacked), self._runs)
         step, decode = statistics.median(steps), statistics.median(decodings)
@@ -149,7 +149,7 @@ class Bench:
             side=side,
             step=step,
             decoding=decode,
-            image=self._architecture.steps * step + decode,
+            image=max(0.0, first - step) + self._architecture.steps * step + decode,
             limit=self._architecture.steps * self._flops(pipe, side) / self.rates.sustained,
             peak=self._clock.peak(),
             compilation=max(0.0, compilation - step),
@@ -170,15 +170,18 @@ class Bench:
         )[0]
         return latents
 
-    def _step_seconds(self, pipe: FluxPipeline, side: int) -> list[float]:
+    def _step_seconds(self, pipe: FluxPipeline, side: int) -> tuple[float, list[float]]:
+        """Return what the first step takes with all that comes before it, and what others take."""
         marks = self._clock.marks()
+        marks.mark()
 
         def at_step(_: object, __: int, ___: object, kept: dict[str, Tensor]) -> dict[str, Tensor]:
             marks.mark()
             return kept
 
         self._denoise(pipe, side, WARM_UP + self._runs + 1, at_step)
-        return marks.between()[WARM_UP:]
+        first, *others = marks.between()
+        return first, others[WARM_UP:]
 
     def _flops(self, pipe: FluxPipeline, side: int) -> float:
         """Of a step's matrix products: 24·S·d² in a block's layers, 4·S²·d in its attention."""

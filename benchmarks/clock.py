@@ -1,23 +1,21 @@
 """Times and memory on whatever device there is: CUDA events, or the host's clock on a CPU."""
 
 import gc
-import os
+import math
 import platform
-import subprocess
+import statistics
 import time
 from collections.abc import Callable
-from threading import Timer
+from dataclasses import dataclass
 from typing import TypeVar
 
 import diffusers
 import torch
 
-from local_platform.processes.surroundings import ROOT
-
 Result = TypeVar("Result")
 WARM_UP = 2
-LONGEST = 600.0  # seconds until a program that says nothing is ended
-SIDE = 8192  # of the matrices in `matmul_rate`; a CPU gets an eighth
+SIDE = 8192  # of the matrices in `matmul_rates`; a CPU gets an eighth
+SUSTAINED = 3.0  # seconds, about an image's: within them a card comes down to its power limit
 
 
 class Clock:
@@ -93,11 +91,28 @@ def _seconds(before: torch.cuda.Event | float, after: torch.cuda.Event | float) 
     return float(before.elapsed_time(after)) / 1000
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure a large matrix product: floating-point operations a second, the best of ten."""
+@dataclass(frozen=True)
+class Rates:
+    """Of a large matrix product: floating-point operations a second."""
+
+    burst: float
+    """The best of ten, at the highest clock."""
+    sustained: float
+    """The mean over three seconds and more without a pause."""
+
+    def __str__(self) -> str:
+        sustained, burst = self.sustained / 1e12, self.burst / 1e12
+        return f"matrix products {sustained:.3g} TFLOP/s sustained, {burst:.3g} in a burst"
+
+
+def matmul_rates(device: torch.device, dtype: torch.dtype) -> Rates:
+    """Measure a large matrix product, ten times and then for `SUSTAINED` seconds."""
     side = SIDE if device.type == "cuda" else SIDE // 8
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / min(Clock(device).each(lambda: left @ right, 10))
+    clock = Clock(device)
+    best = min(clock.each(lambda: left @ right, 10))
+    sustained = clock.each(lambda: left @ right, math.ceil(SUSTAINED / best))
+    return Rates(2 * side**3 / best, 2 * side**3 / statistics.mean(sustained))
 
 
 def versions(device: torch.device) -> str:
@@ -118,27 +133,3 @@ def _driver() -> str:
             return file.readline().split("  ")[1].strip()
     except (OSError, IndexError):
         return "unknown"
-
-
-def seconds_until(command: list[str], said: bytes, environment: dict[str, str]) -> float:
-    """Start a program and end it once it has printed a line with `said`; return the seconds.
-
-    Raises:
-        RuntimeError: it ended before.
-    """
-    begin = time.perf_counter()
-    with subprocess.Popen(
-        command,
-        cwd=os.fspath(ROOT),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as program:
-        limit = Timer(LONGEST, program.kill)
-        limit.start()
-        if program.stdout is None or not any(said in line for line in program.stdout):
-            raise RuntimeError(f"{command[-1]} ended before it was ready")
-        seconds = time.perf_counter() - begin
-        limit.cancel()
-        program.kill()
-    return seconds

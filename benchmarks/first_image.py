@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 
-from benchmarks.clock import seconds_until
+from benchmarks.programs import seconds_until
 from benchmarks.table import markdown
 from local_platform.processes.surroundings import demo_environment
 

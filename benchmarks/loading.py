@@ -23,7 +23,7 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 from torch import Tensor, nn
 from transformers import AutoConfig, T5EncoderModel
 
-from benchmarks.clock import seconds_until
+from benchmarks.programs import seconds_until
 from benchmarks.table import markdown
 from flux_worker.weights import loading
 from flux_worker.weights.checkpoint import Checkpoint

@@ -17,7 +17,8 @@ from functools import partial
 import torch
 from diffusers import FluxPipeline
 
-from benchmarks.clock import Clock, seconds_until
+from benchmarks.clock import Clock
+from benchmarks.programs import seconds_until
 from benchmarks.table import markdown
 from flux_worker.delivery.storage import Storage
 from flux_worker.engine import pipeline

@@ -12,9 +12,9 @@ from flux_worker.engine.card import Card
 @pytest.mark.parametrize(
     ("name", "installed", "expected"),
     [
-        ("H100", (), "cudnn"),
+        ("H100", (), "native"),
         ("H100", ("flash3",), "flash3"),
-        ("B200", ("flash3",), "cudnn"),
+        ("B200", ("flash3",), "native"),
         ("B200", ("flash3", "flash4"), "flash4"),
         ("RTX 4090", ("flash3", "flash4"), "native"),
         ("A100 80 GB", (), "native"),

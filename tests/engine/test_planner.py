@@ -104,7 +104,7 @@ def test_every_plan_fits_the_card_with_room_to_spare():
 
 
 def test_what_is_asked_for_is_done():
-    assert choose("H100", attention="native").attention == "native"
+    assert choose("H100", attention="cudnn").attention == "cudnn"
     assert not choose("H100", compile=False).compile
     assert choose("H100", offload="text_encoder").text_encoder == "offloaded"
     assert choose("H100", offload="transformer").transformer == "streamed"

@@ -15,6 +15,7 @@ from virtual_time import now
 
 from flux_worker.serving import sdk_loop
 from flux_worker.serving.sdk_loop import Loop
+from flux_worker.serving.sdk_posts import REFUSALS
 from flux_worker.serving.turns import Turns
 
 JOB = {"id": "j", "input": {}}
@@ -443,6 +444,6 @@ def test_the_last_word_is_left_to_a_job_that_waits_for_its_turn(monkeypatch):
 
 def test_an_answer_that_nobody_takes_ends_its_job_and_not_the_loop(monkeypatch, caplog):
     server = JobServer([JOB, {"id": "next", "input": {}}, HOLD])
-    server.result_statuses = [403]
+    server.result_statuses = [403] * REFUSALS
     work(server, nothing, monkeypatch, lambda: server.answered() == ["next"])
     assert not JobsProgress()

@@ -43,11 +43,14 @@ class Card:
 
     @property
     def best_attention(self) -> Attention:
-        """What it does best with what is installed."""
-        major = self.capability[0]
+        """What it does best with what is installed.
+
+        Else torch's choice, which on Hopper and datacentre Blackwell is cuDNN's kernel. Asked for
+        by name, diffusers copies its inputs first.
+        """
         flash: dict[int, tuple[Attention, ...]] = {9: ("flash3", "flash4"), 10: ("flash4",)}
-        installed = (name for name in flash.get(major, ()) if name in self.flash)
-        return next(installed, "cudnn" if major in flash else "native")
+        installed = (name for name in flash.get(self.capability[0], ()) if name in self.flash)
+        return next(installed, "native")
 
     @classmethod
     def of(cls, device: torch.device) -> Self:

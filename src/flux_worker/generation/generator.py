@@ -15,7 +15,7 @@ from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.images import Pixels
 from flux_worker.errors import DeviceUnusable, GenerationFailed, GenerationStopped
-from flux_worker.generation import decoding
+from flux_worker.generation import decoding, failures
 from flux_worker.generation.inputs import Inputs
 from flux_worker.generation.report import Report
 from flux_worker.generation.steps import StepCallback
@@ -85,21 +85,20 @@ class Generator:
                 return self._generate(
                     request, inputs, stop, report, {} if seconds is None else seconds
                 )
-        except torch.OutOfMemoryError:
-            size = f"{request.width}x{request.height}"
         except RuntimeError as error:
-            if self._is_unusable(error):
+            if failures.is_final(error, self._device):
                 raise DeviceUnusable(
                     "The GPU failed while generating, and this worker is being replaced: send the "
                     "job again."
                 ) from error
-            raise
+            if not failures.is_out_of_memory(error):
+                raise
         # Outside the handler: there the traceback still holds the tensors to be freed.
         gc.collect()
         torch.cuda.empty_cache()
         raise GenerationFailed(
-            f"The GPU ran out of memory while generating {size}: ask for a smaller image, or serve "
-            "on a GPU with more memory."
+            f"The GPU ran out of memory while generating {request.width}x{request.height}: ask for "
+            "a smaller image, or serve on a GPU with more memory."
         )
 
     def _generate(
@@ -164,17 +163,6 @@ class Generator:
             yield
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
-
-    def _is_unusable(self, error: RuntimeError) -> bool:
-        if isinstance(error, torch.AcceleratorError):
-            return True
-        if self._device.type != "cuda":
-            return False
-        try:
-            torch.cuda.synchronize(self._device)
-        except RuntimeError:
-            return True
-        return False
 
 
 def _raise_if_stopped(stop: Event) -> None:

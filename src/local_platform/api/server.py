@@ -13,6 +13,9 @@ import uvicorn
 from local_platform.api import app
 from local_platform.queue.endpoint import Endpoint
 
+LONGEST_REST = 75
+"""Seconds that a connection is kept open unused: the SDK pings every 5, and warns where that is cut
+off."""
 LOOK = 0.2
 """Seconds between two looks whether a worker has asked for a job."""
 
@@ -25,7 +28,15 @@ class Server(uvicorn.Server):
     ) -> None:
         """Describe the server; `run` serves until a signal or `should_exit`."""
         platform = app.build(endpoints, workers, api_key)
-        super().__init__(uvicorn.Config(platform, "127.0.0.1", port, log_level="warning"))
+        super().__init__(
+            uvicorn.Config(
+                platform,
+                "127.0.0.1",
+                port,
+                log_level="warning",
+                timeout_keep_alive=LONGEST_REST,
+            )
+        )
         self._endpoints = endpoints
         self._waiting: list[asyncio.Task[None]] = []
 

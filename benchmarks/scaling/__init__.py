@@ -1,0 +1,1 @@
+"""How latency and cost grow with load: an endpoint on Runpod, simulated."""

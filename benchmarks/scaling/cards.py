@@ -1,0 +1,25 @@
+"""What is taken for granted of each card. Nothing of it was measured on this worker."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card as Runpod rents it out."""
+
+    seconds: float
+    """For an image of FLUX.1-dev at 1024×1024 in 28 steps: predicted or published, see `source`."""
+    price: float
+    """Dollars a second as a flex worker, August 2026 (https://www.runpod.io/pricing)."""
+    source: str
+
+
+CARDS = {
+    "H200": Card(3.7, 0.00155, "predicted from FLUX's arithmetic and published rates of its parts"),
+    "H100": Card(4.2, 0.00116, "published, diffusers compiled: sayakpaul/diffusers-torchao"),
+    "A100": Card(10.0, 0.00076, "published, diffusers compiled: chengzeyi/ParaAttention"),
+}
+"""Those whose seconds are known for the plan that the worker chooses there: exact, compiled."""
+
+COLD_START = 30.0
+"""Seconds, an assumption: no cold start with FLUX's own weights was measured on a GPU."""

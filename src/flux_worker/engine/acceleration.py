@@ -10,8 +10,7 @@ from torch import nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
-from flux_worker.engine import compile_cache
-from flux_worker.engine.memory import TILE_SIDE
+from flux_worker.engine import compile_cache, vae
 from flux_worker.engine.plan import Attention, Plan
 from flux_worker.weights.checkpoint import MODULATION
 
@@ -35,15 +34,10 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | No
         quantize_transformer(transformer, plan, device)
     if plan.text_encoder == "fp8":
         _quantize(pipe.text_encoder_2, _is_linear, device, activations=False)
-    if plan.vae_tiling:
-        pipe.vae.enable_tiling()
-        pipe.vae.tile_sample_min_size = TILE_SIDE
-        pipe.vae.tile_latent_min_size = TILE_SIDE // pipe.vae_scale_factor
     _place(pipe, plan, device)
     if device.type == "cuda":
         attend(transformer, plan.attention)
-        # cuDNN's convolutions want it; on a CPU it is slower.
-        pipe.vae.to(memory_format=torch.channels_last)
+    vae.prepare(pipe.vae, plan)
     if plan.compile and not (cache and compile_cache.install(transformer, plan, cache)):
         compile_blocks(transformer)
 

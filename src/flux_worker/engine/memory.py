@@ -12,7 +12,8 @@ DECODING_BYTES_PER_PIXEL = 1_540
 """Activations in bfloat16 at FLUX's own widths, counted on the meta device by tests."""
 PIXELS_PER_TOKEN = 16
 """Along a side: a latent is 8 pixels wide, a token two latents."""
-TILE_SIDE = 512
+TILE_PIXELS = 1024 * 1024
+"""What a VAE that decodes in tiles decodes at once: the default size, 1024×1024, is whole."""
 MARGIN = 3 * GIB // 2
 """For the CUDA context, the libraries' workspaces and what the allocator can't fill."""
 
@@ -47,6 +48,8 @@ def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int
     t5 = {"resident": 2, "fp8": 1, "offloaded": 0}[plan.text_encoder]
     text_encoder = counts.text_encoder * t5
     always = transformer + text_encoder + counts.small_components * 2
-    side = min(TILE_SIDE, workload.side) if plan.vae_tiling else workload.side
-    decoding = side * side * DECODING_BYTES_PER_PIXEL
+    pixels = workload.side**2
+    if plan.vae_tiling:
+        pixels = min(pixels, TILE_PIXELS)
+    decoding = pixels * DECODING_BYTES_PER_PIXEL
     return always + max(workload.tokens * DENOISING_BYTES_PER_TOKEN, decoding)

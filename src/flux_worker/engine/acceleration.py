@@ -37,7 +37,7 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | No
     _place(pipe, plan, device)
     if device.type == "cuda":
         attend(transformer, plan.attention)
-    vae.prepare(pipe.vae, plan)
+    vae.prepare(pipe.vae, plan, cache)
     if plan.compile and not (cache and compile_cache.install(transformer, plan, cache)):
         compile_blocks(transformer)
 

@@ -64,13 +64,6 @@ def test_what_waits_in_host_memory_computes_the_same(plain, how):
     assert differ(draw(pipe), plain) < 0.01
 
 
-def test_a_tiled_vae_decodes_the_same(pipe):
-    tiled = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
-    acceleration.apply(tiled, Plan("fp32", vae_tiling=True), torch.device("cpu"))
-    size = {"width": 1024, "height": 640, "num_inference_steps": 4}
-    assert 0 < differ(draw(tiled, **size), draw(pipe, **size)) < 2
-
-
 def test_the_plan_is_logged(caplog):
     caplog.set_level("INFO", "flux_worker")
     load()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from flux_worker.engine import block_packages
-from flux_worker.engine.plan import Plan
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +12,7 @@ def package(pipe, tmp_path_factory):
     block = pipe.transformer.single_transformer_blocks[0]
     path = tmp_path_factory.mktemp("packages") / "single.pt2"
     calls = block_packages.example_calls(pipe.transformer)
-    block_packages.build(block, calls[type(block).__name__], Plan("fp32"), path)
+    block_packages.build(block, calls[type(block).__name__], "native", path)
     return path
 
 

@@ -8,11 +8,10 @@ from drawing import differ, draw, load
 from torch._dynamo.utils import counters
 
 from flux_worker.engine import compile_cache
-from flux_worker.engine.plan import Plan
 
 pytestmark = pytest.mark.real
 
-COMPILING = "The transformer's blocks are compiled, once"
+COMPILING = "Compiling "
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,7 +41,8 @@ def packages(folder):
 
 
 def test_a_later_worker_draws_the_same_without_compiling(cache, pipe, caplog):
-    assert set(packages(cache)) == {"FluxTransformerBlock.pt2", "FluxSingleTransformerBlock.pt2"}
+    kinds = ("FluxTransformerBlock", "FluxSingleTransformerBlock", "Decoder")
+    assert set(packages(cache)) == {f"{kind}.pt2" for kind in kinds}
     compiled = counters["stats"]["unique_graphs"]
     later = load(compile=True, compile_cache_dir=cache)
     sides = range(256, 896, 128)
@@ -51,7 +51,8 @@ def test_a_later_worker_draws_the_same_without_compiling(cache, pipe, caplog):
         assert differ(draw(later, **given), draw(pipe, **given)) < 0.05
     assert counters["stats"]["unique_graphs"] == compiled
     assert COMPILING not in caplog.text
-    assert "The compiled blocks were loaded from" in caplog.text
+    for compiled in ("FluxTransformerBlock and FluxSingleTransformerBlock", "Decoder"):
+        assert f"The compiled code of {compiled} was loaded from {cache}" in caplog.text
 
 
 def test_a_damaged_package_is_compiled_anew(cache, tmp_path, pipe, caplog):
@@ -74,25 +75,29 @@ def test_what_is_no_package_counts_as_damaged(tmp_path, content):
 
 
 def test_another_machine_finds_nothing_of_this_one(pipe, monkeypatch):
-    transformer, plan = pipe.transformer, Plan("fp32", compile=True)
-    keys = {compile_cache.key(transformer, plan)}
-    keys.add(compile_cache.key(transformer, Plan("fp32", compile=True, attention="cudnn")))
+    keys = {compile_cache.key(pipe.transformer, "native"), compile_cache.key(pipe.vae, "native")}
+    keys.add(compile_cache.key(pipe.transformer, "cudnn"))
     monkeypatch.setattr(torch.version, "cuda", "99.0")
-    keys.add(compile_cache.key(transformer, plan))
+    keys.add(compile_cache.key(pipe.transformer, "native"))
     monkeypatch.setattr(compile_cache, "_cpu_features", lambda: ["another"])
-    keys.add(compile_cache.key(transformer, plan))
-    assert len(keys) == 4
+    keys.add(compile_cache.key(pipe.transformer, "native"))
+    assert len(keys) == 5
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, caplog):
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(compile_cache, "install_decoder", lambda *_: False)
     (tmp_path / "file").write_text("in the way")
     later = load(compile=True, compile_cache_dir=tmp_path / "file")
     assert "COMPILE_CACHE_DIR is of no use to this worker" in caplog.text
     assert all(block._compiled_call_impl for block in later.transformer.transformer_blocks)
 
 
-def test_what_cannot_be_packaged_is_kept_by_inductor(tmp_path, pipe):
+def test_what_cannot_be_packaged_is_kept_by_inductor(cache, tmp_path, caplog):
+    """Not so the decoder, whose package is the same in every plan."""
+    decoder = packages(cache)["Decoder.pt2"].parent
+    shutil.copytree(decoder, tmp_path / decoder.name)
     later = load(precision="fp8", compile=True, compile_cache_dir=tmp_path)
     draw(later, num_inference_steps=1)
-    assert not packages(tmp_path)
+    assert set(packages(tmp_path)) == {"Decoder.pt2"}
+    assert COMPILING not in caplog.text
     assert list(tmp_path.glob("*/inductor/**/*.py"))

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch.nn import functional
 
 from flux_worker.contract.catalog import DEV, SCHNELL, Bounds
-from flux_worker.engine import memory
+from flux_worker.engine import memory, vae
 from flux_worker.engine.block_packages import blocks
 from flux_worker.engine.fusion import fuse_projections
 from flux_worker.engine.memory import Workload, predict_peak
@@ -37,7 +37,7 @@ def test_a_peak_grows_with_the_workload_by_what_its_larger_stage_takes():
     large, larger = Workload(tokens=1, side=1024), Workload(tokens=1, side=1040)
     pixels = 1040**2 - 1024**2
     assert peak(plan, larger) - peak(plan, large) == pixels * memory.DECODING_BYTES_PER_PIXEL
-    assert peak(replace(plan, vae_tiling=True), large) == peak(plan, replace(large, side=512))
+    assert peak(replace(plan, vae_tiling=True), larger) == peak(plan, large)
 
 
 def test_every_number_takes_the_bytes_of_its_type():
@@ -61,9 +61,9 @@ def test_a_gigabyte_and_a_half_stays_free():
 
 def test_a_tiled_vae_takes_a_tile_whatever_the_side():
     tiled = Plan("bf16", vae_tiling=True)
-    peaks = {peak(tiled, Workload(tokens=1, side=side)) for side in (512, 1024, 1536)}
+    peaks = {peak(tiled, Workload(tokens=1, side=side)) for side in (1024, 1040, 1536)}
     assert len(peaks) == 1
-    assert peak(tiled, Workload(tokens=1, side=256)) < peaks.pop()
+    assert peak(tiled, Workload(tokens=1, side=1008)) < peaks.pop()
 
 
 def test_what_waits_in_host_memory_takes_none_of_the_cards():
@@ -108,16 +108,29 @@ def empty(*shape):
 
 
 @pytest.fixture
-def attention_without_scores(monkeypatch):
-    """As the kernels of a GPU do it, which never write the scores down."""
+def kernels_of_a_gpu(monkeypatch):
+    """Theirs allocate otherwise than the meta device's."""
+    normalized, convolved = functional.group_norm, functional.conv2d
 
     def attend(query=None, key=None, value=None, **_):
-        return torch.empty_like(query)
+        return torch.empty_like(query)  # the scores are never written down
+
+    def normalize(given, *arguments):
+        return normalized(given.contiguous(), *arguments)
+
+    def convolve(given, weight, *arguments):
+        channels_last = not weight.is_contiguous() and weight.is_contiguous(
+            memory_format=torch.channels_last
+        )
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return convolved(given.contiguous(memory_format=layout), weight, *arguments)
 
     monkeypatch.setattr(functional, "scaled_dot_product_attention", attend)
+    monkeypatch.setattr(functional, "group_norm", normalize)
+    monkeypatch.setattr(functional, "conv2d", convolve)
 
 
-@pytest.mark.usefixtures("attention_without_scores")
+@pytest.mark.usefixtures("kernels_of_a_gpu")
 @pytest.mark.parametrize(
     ("plan", "predicted"),
     [
@@ -147,27 +160,43 @@ def test_the_predicted_activations_are_those_of_the_denoising(plan, predicted):
     assert per_token == pytest.approx(predicted, rel=0.02)
 
 
-@pytest.mark.usefixtures("attention_without_scores")
-def test_the_predicted_activations_are_those_of_the_vae():
-    widths = (128, 256, 512, 512)
+def planned_vae(plan):
+    """FLUX's own, without numbers, as it is served by that plan."""
     with torch.device("meta"):
-        vae = AutoencoderKL(
+        model = AutoencoderKL(
             down_block_types=["DownEncoderBlock2D"] * 4,
             up_block_types=["UpDecoderBlock2D"] * 4,
-            block_out_channels=widths,
+            block_out_channels=(128, 256, 512, 512),
             layers_per_block=2,
             latent_channels=16,
         )
-    vae.to(torch.bfloat16)
+    vae.prepare(model.to(torch.bfloat16), plan)
+    return model
+
+
+def decoded_bytes(model, side):
+    return peak_bytes(lambda: model.decode(empty(1, 16, side // 8, side // 8)))
+
+
+@pytest.mark.usefixtures("kernels_of_a_gpu")
+def test_the_predicted_activations_are_those_of_the_vae():
+    model = planned_vae(Plan("bf16"))
 
     def decode(side):
-        return peak_bytes(lambda: vae.decode(empty(1, 16, side // 8, side // 8)))
+        return decoded_bytes(model, side)
 
     def encode(side):
-        return peak_bytes(lambda: vae.encode(empty(1, 3, side, side)))
+        return peak_bytes(lambda: model.encode(empty(1, 3, side, side)))
 
     def per_pixel(work):
         return (work(1024) - work(512)) / (1024**2 - 512**2)
 
     assert per_pixel(decode) == pytest.approx(memory.DECODING_BYTES_PER_PIXEL, rel=0.02)
     assert per_pixel(encode) < per_pixel(decode)
+
+
+@pytest.mark.usefixtures("kernels_of_a_gpu")
+@pytest.mark.parametrize("side", [1024, 1040, 1536])
+def test_a_tiled_decode_takes_no_more_than_is_predicted(side):
+    taken = decoded_bytes(planned_vae(Plan("bf16", vae_tiling=True)), side)
+    assert taken <= memory.TILE_PIXELS * memory.DECODING_BYTES_PER_PIXEL

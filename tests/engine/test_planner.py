@@ -117,10 +117,10 @@ def test_what_is_asked_for_is_done():
         (
             "RTX 4090",
             {"precision": "bf16", "offload": "none"},
-            r"The RTX 4090 has 23\.5 GiB, and PRECISION=bf16 with OFFLOAD=none needs about 33\.\d\."
+            r"The RTX 4090 has 23\.5 GiB, and PRECISION=bf16 with OFFLOAD=none needs about 34\.\d\."
             r" What fits: transformer fp8",
         ),
-        ("RTX 4080", {"offload": "none"}, r"needs about 18\.\d\. What fits: .*T5 offloaded"),
+        ("RTX 4080", {"offload": "none"}, r"needs about 19\.\d\. What fits: .*T5 offloaded"),
         ("H100", {"attention": "flash3"}, "needs its package"),
         ("H100", {"offload": "transformer", "compile": True}, "There is no such plan as .*COMPILE"),
     ],

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
-from flux_worker.engine import compile_cache, modulation
-from flux_worker.engine.memory import TILE_SIDE
+from flux_worker.engine import compile_cache, modulation, vae
 from flux_worker.engine.placement import place
 from flux_worker.engine.plan import Attention, Plan
 
@@ -33,14 +32,9 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | No
     place(pipe, plan, device)
     if plan.transformer == "resident":
         modulation.hoist(pipe)
-    if plan.vae_tiling:
-        pipe.vae.enable_tiling()
-        pipe.vae.tile_sample_min_size = TILE_SIDE
-        pipe.vae.tile_latent_min_size = TILE_SIDE // pipe.vae_scale_factor
     if device.type == "cuda":
         attend(transformer, plan.attention)
-        # cuDNN's convolutions want it; on a CPU it is slower.
-        pipe.vae.to(memory_format=torch.channels_last)
+    vae.prepare(pipe.vae, plan, cache)
     if plan.compile and not (cache and compile_cache.install(transformer, plan, cache)):
         compile_blocks(transformer)
 

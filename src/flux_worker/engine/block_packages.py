@@ -1,6 +1,7 @@
-"""Compiles a kind of the transformer's blocks ahead of time, into a package without weights.
+"""Compiles a kind of module ahead of time, into a package without weights.
 
-The package has its lengths left open, and every block of the kind runs it on weights of its own.
+The package has its lengths left open, and every module of the kind, such as the transformer's
+single blocks or a VAE's decoder, runs it on weights of its own.
 """
 
 import inspect
@@ -18,13 +19,13 @@ from torch.export import Dim, export
 from torch.export.pt2_archive._package import AOTICompiledModel
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from flux_worker.engine.plan import Plan
+from flux_worker.engine.plan import Attention
 
 TOLERANCE = 0.02
 """Of a packaged block's output, relative to its norm: bfloat16 rounds to 2⁻⁸."""
 
 Calls = dict[str, dict[str, Any]]
-"""The arguments that each kind of block is called with, by the name of its class."""
+"""The arguments that each kind of module is called with, by the name of its class."""
 
 
 def blocks(transformer: FluxTransformer2DModel) -> Iterator[nn.Module]:
@@ -71,51 +72,60 @@ def example_calls(transformer: FluxTransformer2DModel, shorter: int = 0) -> Call
     return calls
 
 
-def build(block: nn.Module, call: dict[str, Any], plan: Plan, path: Path) -> None:
-    """Compile a block for calls like this one, of any length, and write it to `path`."""
-    with torch.no_grad(), _attending(plan):
-        program = export(block, (), call, dynamic_shapes=_open_lengths(call))
+def build(module: nn.Module, call: dict[str, Any], attention: Attention, path: Path) -> None:
+    """Compile a module for calls like this one, of any length, and write it to `path`."""
+    with torch.no_grad(), _attending(attention):
+        program = export(module, (), call, dynamic_shapes=_open_lengths(call))
         aoti_compile_and_package(
             program,
             package_path=os.fspath(path),
-            inductor_configs={"aot_inductor.package_constants_in_so": False},
+            inductor_configs={
+                "aot_inductor.package_constants_in_so": False,
+                # Else a bias of up to 8 numbers, such as the decoder's last, is part of the code.
+                "always_keep_tensor_constants": True,
+            },
         )
 
 
-def load(block: nn.Module, path: Path) -> Callable[..., Any]:
-    """Return what computes the block, with its weights where they are."""
+def load(module: nn.Module, path: Path) -> Callable[..., Any]:
+    """Return what computes the module, with its weights where they are."""
     # Not by `aoti_load_package`: it compiles programs first, to see what the CPU can do.
     loader = torch._C._aoti.AOTIModelPackageLoader(os.fspath(path), "model", True, 1, -1)
     package = AOTICompiledModel(loader)
-    weights = {name: parameter.data for name, parameter in block.named_parameters()}
-    weights |= dict(block.named_buffers())
+    weights = {name: parameter.data for name, parameter in module.named_parameters()}
+    weights |= dict(module.named_buffers())
     package.load_constants(weights, check_full_update=True, user_managed=True)
     run: Callable[..., Any] = package.__call__
     return run
 
 
-def compare(block: nn.Module, path: Path, call: dict[str, Any]) -> None:
-    """Make sure that a package computes what its block does, for a call of other lengths.
+def compare(module: nn.Module, path: Path, call: dict[str, Any]) -> None:
+    """Make sure that a package computes what its module does, for a call of other lengths.
 
     Raises:
         ArithmeticError: it doesn't.
     """
     with torch.no_grad():
-        pairs = zip(load(block, path)(**call), block(**call), strict=True)
+        pairs = zip(load(module, path)(**call), module(**call), strict=True)
     for one, another in pairs:
         difference = (one - another).float().norm() / another.float().norm()
         if not difference < TOLERANCE:
-            raise ArithmeticError(f"the package of {type(block).__name__} is {difference:.0%} off")
+            raise ArithmeticError(f"the package of {type(module).__name__} is {difference:.0%} off")
 
 
-def _attending(plan: Plan) -> AbstractContextManager[object]:
+def _attending(attention: Attention) -> AbstractContextManager[object]:
     """The attention is chosen for a package when it is compiled."""
-    return sdpa_kernel(SDPBackend.CUDNN_ATTENTION) if plan.attention == "cudnn" else nullcontext()
+    return sdpa_kernel(SDPBackend.CUDNN_ATTENTION) if attention == "cudnn" else nullcontext()
 
 
 def _open_lengths(given: Any) -> Any:
-    """Leave open how many tokens: states are (1, tokens, width), rotations (tokens, width)."""
+    """Leave open how large an image is.
+
+    States are (1, tokens, width), rotations (tokens, width), latents (1, channels, height, width).
+    """
     if isinstance(given, torch.Tensor):
+        if given.dim() == 4:
+            return {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
         tokens = given.dim() - 2
         return {tokens: Dim.DYNAMIC} if given.shape[tokens] > 1 else None
     if isinstance(given, dict):

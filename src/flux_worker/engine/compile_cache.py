@@ -1,9 +1,9 @@
-"""Keeps the transformer's compiled blocks, so that only the first worker waits for the compiler.
+"""Keeps what is compiled, so that only the first worker waits for the compiler.
 
-Each kind of block is compiled ahead of time into a package, with its lengths left open and without
-weights: every block of the kind runs the same code on weights of its own. What can't be packaged
-(fp8, int8, FlashAttention 3 and 4) is compiled when it is first run, and what inductor caches of
-that is kept instead.
+Each kind of block, and the VAE's decoder, is compiled ahead of time into a package, with its
+lengths left open and without weights: every block of the kind runs the same code on weights of its
+own. Blocks that can't be packaged (fp8, int8, FlashAttention 3 and 4) are compiled when they are
+first run, and what inductor caches of that is kept instead.
 """
 
 import hashlib
@@ -15,19 +15,26 @@ import shutil
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from diffusers import FluxTransformer2DModel
+from diffusers import AutoencoderKL, FluxTransformer2DModel, ModelMixin
+from torch import nn
 from torch.utils import cpp_extension
 
 from flux_worker import __version__
 from flux_worker.engine import block_packages
 from flux_worker.engine.block_packages import Calls
-from flux_worker.engine.plan import Plan
+from flux_worker.engine.plan import Attention, Plan
 
 log = logging.getLogger(__name__)
+
+SHORTER = 13
+"""Tokens, or latents of a side: by how much the calls differ that a new package is tried with."""
 
 
 def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> bool:
@@ -36,49 +43,48 @@ def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> bool
     Returns whether they do; if not, they are still to be compiled. Inductor's own cache is among
     these files from now on where blocks that run so can't be packaged.
     """
-    folder = root / key(transformer, plan)
-    try:
+    choices = (plan.precision, plan.quantized_activations, plan.attention)
+    with _done_without("COMPILE_CACHE_DIR is of no use to this worker, which compiles for itself"):
+        folder = root / key(transformer, *choices)
         folder.mkdir(parents=True, exist_ok=True)
-        if not _can_be_packaged(transformer, plan):
-            with tempfile.TemporaryFile(dir=folder):  # inductor fails where it can't write
-                os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
-            return False
-        calls = block_packages.example_calls(transformer)
-        missing = [kind for kind in calls if not is_sound(_package(folder, kind))]
-        if not (missing or _run_packaged(transformer, calls, folder)):
-            missing = list(calls)
-        if missing:
-            _build(transformer, {kind: calls[kind] for kind in missing}, plan, folder)
-            if not _run_packaged(transformer, calls, folder):
-                return False
-    except Exception as error:
-        # Whatever is wrong with a cache, it is no reason not to serve.
-        log.warning(
-            "COMPILE_CACHE_DIR is of no use to this worker, which compiles for itself: %s: %s",
-            type(error).__name__,
-            error,
-        )
-        return False
-    log.info("The compiled blocks were loaded from %s.", folder)
-    return True
+        if _can_be_packaged(plan) and _can_package_for(transformer.device):
+            modules = list(block_packages.blocks(transformer))
+            examples = partial(block_packages.example_calls, transformer)
+            return _install(modules, examples, plan.attention, folder)
+        with tempfile.TemporaryFile(dir=folder):  # inductor fails where it can't write
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
+    return False
 
 
-def key(transformer: FluxTransformer2DModel, plan: Plan) -> str:
+def install_decoder(vae: AutoencoderKL, examples: Callable[[int], Calls], root: Path) -> bool:
+    """Run the VAE's decoder from a package in the cache, built first if there is none.
+
+    Args:
+        vae: on its device.
+        examples: makes calls of the decoder, with that many rows and columns fewer.
+        root: the cache.
+
+    Returns whether it does; if not, it is as it was.
+    """
+    with _done_without(f"The VAE's decoder can't be compiled into {root}"):
+        folder = root / key(vae)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Its heads are too wide for cuDNN's attention: torch finds the kernel.
+        return _can_package_for(vae.device) and _install([vae.decoder], examples, "native", folder)
+    return False
+
+
+def key(model: ModelMixin, *choices: object) -> str:
     """Return what the compiled code depends on, as a name for its folder.
 
     The CPU is part of it even beside a GPU: the code that calls the kernels is compiled for it.
     """
-    device = transformer.device
+    device = model.device
     major, minor = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
     facts = {
-        "transformer": {k: v for k, v in transformer.config.items() if not k.startswith("_")},
-        "dtype": str(transformer.dtype),
-        "plan": [
-            plan.precision,
-            plan.quantized_modulation,
-            plan.quantized_activations,
-            plan.attention,
-        ],
+        "model": {k: v for k, v in model.config.items() if not k.startswith("_")},
+        "dtype": str(model.dtype),
+        "choices": choices,
         "gpu": f"sm_{major}{minor}",
         "cpu": [platform.machine(), *_cpu_features()],
         "cuda": torch.version.cuda,
@@ -90,20 +96,51 @@ def key(transformer: FluxTransformer2DModel, plan: Plan) -> str:
     return f"{device.type}-{facts['gpu']}-torch-{torch.__version__}-{digest[:16]}"
 
 
-def _can_be_packaged(transformer: FluxTransformer2DModel, plan: Plan) -> bool:
-    if transformer.device.type == "cuda" and cpp_extension.CUDA_HOME is None:
+@contextmanager
+def _done_without(failure: str) -> Iterator[None]:
+    """Whatever is wrong with a cache, it is no reason not to serve."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %s: %s", failure, type(error).__name__, error)
+
+
+def _can_package_for(device: torch.device) -> bool:
+    if device.type == "cuda" and cpp_extension.CUDA_HOME is None:
         log.info("Without CUDA's headers (CUDA_HOME) only inductor's files are kept.")
         return False
+    return True
+
+
+def _can_be_packaged(plan: Plan) -> bool:
     # FlashAttention 3 and 4 replace an operator in torch's dispatcher, past which a package calls
     # the original.
     return not plan.is_quantized and plan.attention not in ("flash3", "flash4")
 
 
-def _build(transformer: FluxTransformer2DModel, calls: Calls, plan: Plan, folder: Path) -> None:
+def _install(
+    modules: list[nn.Module], examples: Callable[[int], Calls], attention: Attention, folder: Path
+) -> bool:
+    calls = examples(0)
+    missing = [kind for kind in calls if not is_sound(_package(folder, kind))]
+    if not (missing or _run_packaged(modules, calls, folder)):
+        missing = list(calls)
+    if missing:
+        wanted = {kind: calls[kind] for kind in missing}
+        _build(modules, wanted, examples(SHORTER), attention, folder)
+        if not _run_packaged(modules, calls, folder):
+            return False
+    log.info("The compiled code of %s was loaded from %s.", " and ".join(calls), folder)
+    return True
+
+
+def _build(
+    modules: list[nn.Module], calls: Calls, others: Calls, attention: Attention, folder: Path
+) -> None:
     begin = time.perf_counter()
-    log.info("The transformer's blocks are compiled, once, into %s.", folder)
-    examples = {type(block).__name__: block for block in block_packages.blocks(transformer)}
-    others = block_packages.example_calls(transformer, shorter=13)
+    kinds = " and ".join(calls)
+    log.info("Compiling %s into %s.", kinds, folder)
+    first = {type(module).__name__: module for module in modules}
     # Other workers may build at the same time: a package appears under its name only when whole.
     with (
         tempfile.TemporaryDirectory(dir=folder) as finished,
@@ -111,25 +148,25 @@ def _build(transformer: FluxTransformer2DModel, calls: Calls, plan: Plan, folder
     ):
         for kind, call in calls.items():
             built = Path(building, f"{kind}.pt2")
-            block_packages.build(examples[kind], call, plan, built)
-            block_packages.compare(examples[kind], built, others[kind])
+            block_packages.build(first[kind], call, attention, built)
+            block_packages.compare(first[kind], built, others[kind])
             os.replace(shutil.copy(built, finished), _package(folder, kind))
-    log.info("The blocks are compiled, in %.0f s.", time.perf_counter() - begin)
+    log.info("Compiled %s in %.0f s.", kinds, time.perf_counter() - begin)
 
 
-def _run_packaged(transformer: FluxTransformer2DModel, calls: Calls, folder: Path) -> bool:
-    """Have every block run from its package, or leave all as they were if one can't."""
+def _run_packaged(modules: list[nn.Module], calls: Calls, folder: Path) -> bool:
+    """Have every module run from its package, or leave all as they were if one can't."""
     loaded = []
     try:
-        for block in block_packages.blocks(transformer):
-            kind = type(block).__name__
-            loaded.append((block, block_packages.load(block, _package(folder, kind))))
+        for module in modules:
+            kind = type(module).__name__
+            loaded.append((module, block_packages.load(module, _package(folder, kind))))
             loaded[-1][1](**calls[kind])
     except Exception as error:
         log.warning("The packages in %s can't be run: %s", folder, error)
         return False
-    for block, package in loaded:
-        block.forward = package
+    for module, package in loaded:
+        module.forward = package
     return True
 
 

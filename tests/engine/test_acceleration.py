@@ -49,7 +49,7 @@ def test_eight_bits_draw_the_same_picture(plain, precision, dtype):
     weight = pipe.transformer.transformer_blocks[0].ff.net[2].weight
     assert weight.qdata.dtype == dtype
     kept = (pipe.transformer.x_embedder, pipe.transformer.proj_out)
-    modulation = pipe.transformer.time_text_embed.layers[0]
+    modulation = pipe.transformer.time_text_embed.resident[0]
     assert all(module.weight.dtype == torch.float32 for module in (*kept, modulation))
     pixels = draw(pipe)
     assert 0 < differ(pixels, plain) < 8

@@ -19,10 +19,10 @@ from flux_worker.engine.quantization import quantize_block
 
 
 def test_the_largest_job_is_what_the_limits_allow():
-    assert Workload.of(DEV) == Workload(tokens=96 * 96 + 512, side=1536)
+    assert Workload.of(DEV) == Workload(tokens=96 * 96 + 512, side=1536, steps=50)
     assert Workload.of(SCHNELL).tokens == 96 * 96 + 256
     wide = replace(DEV.parameters, width=Bounds(256, 2000, 1024))
-    assert Workload.of(replace(DEV, parameters=wide)) == Workload(125 * 96 + 512, 2000)
+    assert Workload.of(replace(DEV, parameters=wide)) == Workload(125 * 96 + 512, 2000, 50)
 
 
 def peak(plan, workload):
@@ -30,23 +30,23 @@ def peak(plan, workload):
 
 
 def test_a_peak_grows_with_the_workload_by_what_its_larger_stage_takes():
-    plan, small = Plan("bf16"), Workload(tokens=4000, side=256)
+    plan, small = Plan("bf16"), Workload(tokens=4000, side=256, steps=0)
     more_tokens = replace(small, tokens=5000)
     grown = peak(plan, more_tokens) - peak(plan, small)
     assert grown == 1000 * memory.DENOISING_BYTES_PER_TOKEN
-    large, larger = Workload(tokens=1, side=1024), Workload(tokens=1, side=1040)
+    large, larger = (Workload(tokens=1, side=side, steps=0) for side in (1024, 1040))
     pixels = 1040**2 - 1024**2
     assert peak(plan, larger) - peak(plan, large) == pixels * memory.DECODING_BYTES_PER_PIXEL
     assert peak(replace(plan, vae_tiling=True), larger) == peak(plan, large)
 
 
 def test_every_number_takes_the_bytes_of_its_type():
-    idle = Workload(tokens=0, side=0)
+    idle = Workload(tokens=0, side=0, steps=0)
     rest = FLUX.transformer_rest + FLUX.small_components
     whole = FLUX.block_layers + FLUX.modulation + FLUX.text_encoder + rest
     assert peak(Plan("bf16"), idle) == 2 * whole
-    smallest = Plan("fp8", quantized_modulation=True, text_encoder="fp8")
-    in_fp8 = FLUX.block_layers + FLUX.modulation + FLUX.text_encoder
+    smallest = Plan("fp8", modulation="offloaded", text_encoder="fp8")
+    in_fp8 = FLUX.block_layers + FLUX.text_encoder
     rest += FLUX.text_embedding / 2
     loading = 2 * FLUX.largest_block
     assert peak(smallest, idle) == in_fp8 + 2 * rest + loading
@@ -61,9 +61,9 @@ def test_a_gigabyte_and_a_half_stays_free():
 
 def test_a_tiled_vae_takes_a_tile_whatever_the_side():
     tiled = Plan("bf16", vae_tiling=True)
-    peaks = {peak(tiled, Workload(tokens=1, side=side)) for side in (1024, 1040, 1536)}
+    peaks = {peak(tiled, Workload(tokens=1, side=side, steps=0)) for side in (1024, 1040, 1536)}
     assert len(peaks) == 1
-    assert peak(tiled, Workload(tokens=1, side=1008)) < peaks.pop()
+    assert peak(tiled, Workload(tokens=1, side=1008, steps=0)) < peaks.pop()
 
 
 def test_what_waits_in_host_memory_takes_none_of_the_cards():
@@ -71,16 +71,20 @@ def test_what_waits_in_host_memory_takes_none_of_the_cards():
     whole = peak(Plan("bf16"), workload)
     without_t5 = peak(Plan("bf16", text_encoder="offloaded"), workload)
     assert whole - without_t5 == 2 * FLUX.text_encoder
+    without_modulation = peak(Plan("bf16", modulation="offloaded"), workload)
+    assert whole - without_modulation == 2 * FLUX.modulation
     streamed = peak(Plan("bf16", transformer="streamed"), workload)
     waiting = FLUX.block_layers + FLUX.modulation - 2 * FLUX.largest_block
-    assert whole - streamed == 2 * waiting
+    tables = 50 * 2 * memory.MODULATION_BYTES_PER_STEP  # there each block has its own layers
+    assert whole - streamed == 2 * waiting + tables
 
 
 def test_what_waits_in_host_memory_is_counted_there():
     def host(precision, **where):
         return memory.predict_host(Plan(precision, **where), FLUX)
 
-    assert host("bf16") == host("fp8", text_encoder="fp8", quantized_modulation=True) == 0
+    assert host("bf16") == host("fp8", text_encoder="fp8") == 0
+    assert host("bf16", modulation="offloaded") == 2 * FLUX.modulation
     assert host("fp8", text_encoder="offloaded") == 2 * FLUX.text_encoder
     blocks = FLUX.block_layers + FLUX.modulation
     assert host("fp8", transformer="streamed") == 2 * blocks  # each twice while it is pinned
@@ -92,9 +96,17 @@ def test_fp8_halves_what_is_held_in_it():
     workload = Workload.of(DEV)
     bf16, fp8 = (peak(Plan(precision), workload) for precision in ("bf16", "fp8"))
     assert bf16 - fp8 == FLUX.block_layers
-    assert fp8 - peak(Plan("fp8", quantized_modulation=True), workload) == FLUX.modulation
     text_layers = FLUX.text_encoder - FLUX.text_embedding
     assert fp8 - peak(Plan("fp8", text_encoder="fp8"), workload) == text_layers
+
+
+def test_the_modulation_of_every_step_is_kept_for_two_prompts():
+    """Tables of as many rows as there are steps: a row is an output of every modulation layer."""
+    widths = sum(6 * 2 * 3072 for _ in range(19)) + sum(3 * 3072 for _ in range(38))
+    assert widths * 2 == memory.MODULATION_BYTES_PER_STEP
+    one, more = (Workload(tokens=1, side=1, steps=steps) for steps in (1, 51))
+    grown = peak(Plan("bf16"), more) - peak(Plan("bf16"), one)
+    assert grown == 50 * 2 * memory.MODULATION_BYTES_PER_STEP
 
 
 def peak_bytes(run):

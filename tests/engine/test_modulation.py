@@ -5,8 +5,11 @@ import torch
 from conftest import DEMO, counting_calls
 from diffusers import FluxPipeline
 from drawing import differ, draw
+from torch import nn
 
 from flux_worker.engine import modulation
+from flux_worker.engine.plan import Plan
+from flux_worker.weights.checkpoint import MODULATION
 
 pytestmark = pytest.mark.real
 
@@ -16,11 +19,15 @@ def plain():
     return FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
 
 
-@pytest.fixture(scope="module")
-def hoisted():
-    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
-    modulation.hoist(pipe)
+def hoist(dtype=torch.float32, where="resident"):
+    pipe = FluxPipeline.from_pretrained(DEMO, dtype=dtype)
+    modulation.hoist(pipe, torch.device("cpu"), Plan("fp32", modulation=where))
     return pipe
+
+
+@pytest.fixture(scope="module", params=["resident", "offloaded"])
+def hoisted(request):
+    return hoist(where=request.param)
 
 
 @pytest.mark.parametrize(
@@ -37,16 +44,14 @@ def test_one_generation_after_the_other_has_its_own(plain, hoisted):
 
 
 @pytest.mark.parametrize(("given", "products"), [({}, 1), ({"negative_prompt": "blue"}, 2)])
-def test_each_layer_multiplies_once_for_all_steps(hoisted, given, products):
-    layer = hoisted.transformer.time_text_embed.layers[0]
-    with counting_calls(layer) as calls:
+def test_all_steps_are_computed_at_once(hoisted, given, products):
+    with counting_calls(hoisted.transformer.time_text_embed.embed) as calls:
         draw(hoisted, num_inference_steps=6, **given)
     assert len(calls) == products
 
 
 def test_in_bfloat16_each_step_gets_the_time_that_the_pipeline_rounds():
-    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.bfloat16)
-    modulation.hoist(pipe)
+    pipe = hoist(torch.bfloat16)
     conditioning, asked = pipe.transformer.time_text_embed, []
     conditioning.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
     with counting_calls(conditioning.embed), torch.inference_mode():
@@ -57,7 +62,7 @@ def test_in_bfloat16_each_step_gets_the_time_that_the_pipeline_rounds():
 
 
 def test_outside_a_pipelines_loop_the_time_that_is_given_counts(plain):
-    pipe = FluxPipeline.from_pretrained(DEMO, dtype=torch.float32)
+    pipe = hoist()
     given = {
         "hidden_states": torch.randn(1, 16, plain.transformer.config.in_channels),
         "encoder_hidden_states": torch.randn(1, 8, plain.transformer.config.joint_attention_dim),
@@ -67,13 +72,17 @@ def test_outside_a_pipelines_loop_the_time_that_is_given_counts(plain):
         "img_ids": torch.zeros(16, 3),
         "txt_ids": torch.zeros(8, 3),
     }
-    modulation.hoist(pipe)
     with torch.inference_mode():
         one, other = (each.transformer(**given).sample for each in (plain, pipe))
     assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_the_blocks_hold_no_modulation_weights_any_more(hoisted):
-    names = [name for name, _ in hoisted.transformer.named_parameters()]
-    assert not [name for name in names if "blocks" in name and "norm" in name and "linear" in name]
-    assert len([name for name in names if name.startswith("time_text_embed.layers.")]) > 0
+@pytest.mark.parametrize(("where", "moved"), [("resident", True), ("offloaded", False)])
+def test_the_layers_move_with_the_transformer_unless_they_are_offloaded(where, moved):
+    transformer = hoist(where=where).transformer
+    layers = [name for name, each in transformer.named_modules() if isinstance(each, nn.Linear)]
+    assert not [name for name in layers if "blocks" in name and MODULATION.search(name)]
+    widths = [row.shape[1] for name, row in transformer.named_buffers() if name.endswith("row")]
+    transformer.to(torch.float64)
+    weights = [p for p in transformer.time_text_embed.parameters() if p.shape[0] in widths]
+    assert bool(weights) == moved

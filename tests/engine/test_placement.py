@@ -29,7 +29,7 @@ def plans():
     cards = (
         Card("x", capability, gib * GIB // 2)
         for capability in ((8, 9), (8, 6))
-        for gib in range(80, 7, -1)
+        for gib in range(80, 8, -1)
     )
     chosen = (
         planner.choose(card, 200 * GIB, FLUX, Workload.of(DEV), Overrides()) for card in cards
@@ -52,7 +52,11 @@ def pipe(monkeypatch):
     # As on a real card, a tensor under two names is moved once.
     torch.__future__.set_swap_module_params_on_conversion(True)
     yield SimpleNamespace(
-        transformer=transformer, text_encoder_2=text_encoder, text_encoder=small, vae=small
+        transformer=transformer,
+        text_encoder_2=text_encoder,
+        text_encoder=small,
+        vae=small,
+        scheduler=None,
     )
     torch.__future__.set_swap_module_params_on_conversion(False)
 
@@ -79,5 +83,5 @@ def test_loading_takes_no_more_than_the_plan_says(pipe, plan):
     numbers = counts(pipe)
     with Allocated() as on_card:
         placement.place(pipe, plan, CARD)
-    idle = Workload(tokens=0, side=0)
+    idle = Workload(tokens=0, side=0, steps=0)
     assert on_card.peak < 1.01 * predict_peak(plan, numbers, idle)

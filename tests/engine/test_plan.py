@@ -16,10 +16,13 @@ from flux_worker.engine.plan import GIB, Plan
             "attention native, compiled",
         ),
         (
-            Plan(
-                "fp8", quantized_modulation=True, transformer="streamed", text_encoder="offloaded"
-            ),
-            "transformer fp8 (weights only) with the modulation, streamed, T5 offloaded, "
+            Plan("fp8", transformer="streamed", text_encoder="offloaded"),
+            "transformer fp8 (weights only), streamed, T5 offloaded, "
+            "VAE whole, attention native, not compiled",
+        ),
+        (
+            Plan("bf16", modulation="offloaded"),
+            "transformer bf16, resident, modulation offloaded, T5 resident, "
             "VAE whole, attention native, not compiled",
         ),
         (

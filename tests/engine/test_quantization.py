@@ -21,23 +21,20 @@ def stored(layer):
     return getattr(layer.weight, "qdata", layer.weight).dtype
 
 
-@pytest.mark.parametrize("modulation", [False, True])
 @pytest.mark.parametrize(("precision", "dtype"), STORED)
-def test_the_modulation_is_quantized_only_where_the_plan_says_so(precision, dtype, modulation):
+def test_of_a_block_every_linear_layer_is_quantized(precision, dtype):
     block = layers_of_a_block()
-    quantize_block(block, Plan(precision, quantized_modulation=modulation))
-    assert stored(block["proj_out"]) == dtype
-    assert (stored(block["norm"].linear) == dtype) == modulation
+    quantize_block(block, Plan(precision))
+    assert {stored(block["proj_out"]), stored(block["norm"].linear)} == {dtype}
     assert stored(block["norm_out"]) == torch.bfloat16
 
 
-def test_int8_multiplies_all_but_the_modulation_in_int8():
-    """CUDA's product of int8 matrices wants more than 16 rows; the modulation has one a step."""
+@pytest.mark.parametrize("activations", [False, True])
+def test_activations_are_quantized_as_the_plan_says(activations):
     block = layers_of_a_block()
-    plan = Plan("int8", quantized_modulation=True, quantized_activations=True)
-    quantize_block(block, plan)
-    assert block["proj_out"].weight.act_quant_kwargs is not None
-    assert block["norm"].linear.weight.act_quant_kwargs is None
+    quantize_block(block, Plan("int8", quantized_activations=activations))
+    kept = getattr(block["proj_out"].weight, "act_quant_kwargs", None)
+    assert (kept is not None) == activations
 
 
 def test_of_the_text_encoder_every_linear_layer_is_quantized():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.fx.experimental import _config as shapes
 from torch.nn.attention import activate_flash_attention_impl
 
-from flux_worker.engine import compile_cache, modulation, vae
+from flux_worker.engine import compile_cache, vae
 from flux_worker.engine.placement import place
 from flux_worker.engine.plan import Attention, Plan
 
@@ -30,8 +30,6 @@ def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | No
     """
     transformer = pipe.transformer
     place(pipe, plan, device)
-    if plan.transformer == "resident":
-        modulation.hoist(pipe)
     if device.type == "cuda":
         attend(transformer, plan.attention)
     vae.prepare(pipe.vae, plan, cache)

@@ -12,6 +12,10 @@ DENOISING_BYTES_PER_TOKEN_IN_INT8 = 176_000
 DECODING_BYTES_PER_PIXEL = 1_540
 """Activations in bfloat16 at FLUX's own widths, counted on the meta device by tests; compiled, the
 decoder allocated 1,280 bytes a pixel on a CPU."""
+MODULATION_BYTES_PER_STEP = 2_101_248
+"""What all modulation layers give for a step, in bfloat16 at FLUX's own widths."""
+PROMPTS = 2
+"""For which that is kept for all steps: with a negative prompt there are two."""
 PIXELS_PER_TOKEN = 16
 """Along a side: a latent is 8 pixels wide, a token two latents."""
 TILE_PIXELS = 1024 * 1024
@@ -30,19 +34,21 @@ class Workload:
     """Of text and image, which the transformer sees at once."""
     side: int
     """Pixels of the longest side, which the VAE decodes. If it encodes as many, it takes less."""
+    steps: int
 
     @classmethod
     def of(cls, model: ServedModel) -> Self:
         """Return the largest that a model's limits allow."""
         width, height = model.parameters.width.high, model.parameters.height.high
         across, down = (-(-side // PIXELS_PER_TOKEN) for side in (width, height))
-        return cls(across * down + model.max_sequence_length, max(width, height))
+        steps = model.parameters.num_inference_steps.high
+        return cls(across * down + model.max_sequence_length, max(width, height), steps)
 
 
 def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int:
     """Predict the most memory that is allocated at once, loading included, in bytes."""
     layer = 1 if plan.is_quantized else 2
-    modulation = 1 if plan.quantized_modulation else 2
+    modulation = 2 if plan.modulation == "resident" else 0
     transformer = (
         counts.block_layers * layer + counts.modulation * modulation + counts.transformer_rest * 2
     )
@@ -64,6 +70,8 @@ def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int
     loading = 2 * counts.largest_block if quantizes else 0
     int8 = plan.precision == "int8" and plan.quantized_activations
     token = DENOISING_BYTES_PER_TOKEN_IN_INT8 if int8 else DENOISING_BYTES_PER_TOKEN
+    if plan.transformer == "resident":
+        always += PROMPTS * workload.steps * MODULATION_BYTES_PER_STEP
     return always + max(workload.tokens * token, decoding, loading)
 
 
@@ -76,6 +84,8 @@ def predict_host(plan: Plan, counts: ParameterCounts) -> int:
     mapped from files.
     """
     waiting = 0
+    if plan.modulation == "offloaded":
+        waiting += 2 * counts.modulation
     if plan.text_encoder == "offloaded":
         waiting += 2 * counts.text_encoder
     if plan.transformer == "streamed":

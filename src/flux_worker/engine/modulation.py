@@ -14,23 +14,31 @@ from diffusers import FluxPipeline, FluxTransformer2DModel, SchedulerMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
-PROMPTS = 2
-"""Of which tables are kept: the prompt and the negative prompt take turns in a step."""
+from flux_worker.engine.memory import PROMPTS
+from flux_worker.engine.plan import Plan
 
 
-def hoist(pipe: FluxPipeline) -> None:
-    """Take the blocks' modulation layers out of them, in place and for good."""
+def hoist(pipe: FluxPipeline, device: torch.device, plan: Plan) -> None:
+    """Take the blocks' modulation layers out of them, in place and for good.
+
+    What the blocks need is on the device then; the layers stay where they are, to be moved with the
+    transformer unless the plan has them offloaded.
+    """
     transformer = pipe.transformer
-    layers, rows = list[nn.Module](), list[Tensor]()
+    layers, rows = list[nn.Linear](), list[Tensor]()
     for norm in _modulated(transformer):
         layer = norm.linear
-        row = torch.zeros(1, len(layer.bias), device=transformer.device, dtype=transformer.dtype)
+        if plan.modulation == "offloaded" and device.type == "cuda":
+            for parameter in layer.parameters():
+                parameter.data = parameter.data.pin_memory()
+        row = torch.zeros(1, len(layer.bias), device=device, dtype=layer.bias.dtype)
         norm.silu, norm.linear = nn.Identity(), Row(row)
         layers.append(layer)
         rows.append(row)
-    transformer.time_text_embed = Conditioning(
-        transformer.time_text_embed, layers, rows, pipe.scheduler
-    )
+    conditioning = Conditioning(transformer.time_text_embed, layers, rows, pipe.scheduler)
+    if plan.modulation == "resident":
+        conditioning.add_module("resident", nn.ModuleList(layers))
+    transformer.time_text_embed = conditioning
 
 
 class Row(nn.Module):
@@ -67,7 +75,7 @@ class Conditioning(nn.Module):
     def __init__(
         self,
         embed: nn.Module,
-        layers: list[nn.Module],
+        layers: list[nn.Linear],
         rows: list[Tensor],
         scheduler: SchedulerMixin,
     ) -> None:
@@ -75,13 +83,13 @@ class Conditioning(nn.Module):
 
         Args:
             embed: the transformer's own embedding of time, guidance and pooled text.
-            layers: the blocks' modulation layers.
+            layers: the blocks' modulation layers, on the device or in host memory.
             rows: where the blocks look for what these give.
             scheduler: tells the steps, and which of them is computed.
         """
         super().__init__()
         self.embed = embed
-        self.layers = nn.ModuleList(layers)
+        self._layers = layers
         self._rows = rows
         self._scheduler = scheduler
         self._tables: deque[Table] = deque(maxlen=PROMPTS)
@@ -123,8 +131,13 @@ class Conditioning(nn.Module):
         steps = len(times)
         time = self.embed(times, *(each.expand(steps, *each.shape[1:]) for each in others))
         active = functional.silu(time)
-        by_layer: list[tuple[Tensor, ...]] = [layer(active).split(1) for layer in self.layers]
-        return time, list(zip(*by_layer, strict=True))
+        by_layer = [_product(layer, active).unbind() for layer in self._layers]
+        return time, [tuple(row[None] for row in rows) for rows in zip(*by_layer, strict=True)]
+
+
+def _product(layer: nn.Linear, rows: Tensor) -> Tensor:
+    weight, bias = (each.to(rows.device, non_blocking=True) for each in (layer.weight, layer.bias))
+    return functional.linear(rows, weight, bias)
 
 
 def _modulated(transformer: FluxTransformer2DModel) -> list[Any]:

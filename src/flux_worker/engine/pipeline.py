@@ -45,7 +45,8 @@ def load(settings: Settings) -> FluxPipeline:
         plan = _plan(checkpoint, device, settings)
         log.info("The plan: %s.", plan)
         # What is quantized or streamed goes to the device block by block, later.
-        at_once = not plan.is_quantized and plan.transformer == plan.text_encoder == "resident"
+        parts = (plan.transformer, plan.text_encoder, plan.modulation)
+        at_once = not plan.is_quantized and set(parts) == {"resident"}
         pipe = loading.load(
             checkpoint,
             device if at_once else torch.device("cpu"),

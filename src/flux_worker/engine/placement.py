@@ -11,6 +11,7 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 from diffusers.hooks import apply_group_offloading
 from transformers import T5EncoderModel
 
+from flux_worker.engine import modulation
 from flux_worker.engine.block_packages import blocks
 from flux_worker.engine.fusion import fuse_projections
 from flux_worker.engine.plan import Plan
@@ -22,6 +23,8 @@ HOST = torch.device("cpu")
 
 def place(pipe: FluxPipeline, plan: Plan, device: torch.device) -> None:
     """Fuse and quantize the pipeline's parts, and move each to where it stays or waits."""
+    if plan.transformer == "resident":
+        modulation.hoist(pipe, device, plan)
     with Carrier(device) as carrier:
         _place_transformer(pipe.transformer, plan, carrier)
         _place_text_encoder(pipe.text_encoder_2, plan, carrier)

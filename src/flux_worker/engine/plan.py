@@ -15,7 +15,9 @@ class Plan:
 
     precision: Precision
     """Of the linear layers in the transformer's blocks; everything else is bf16, or fp32."""
-    quantized_modulation: bool = False
+    modulation: Literal["resident", "offloaded"] = "resident"
+    """Offloaded: its layers, in bf16, wait in host memory and are copied to the card in turn, once
+    for an image."""
     text_encoder: Literal["resident", "fp8", "offloaded"] = "resident"
     """T5: in bf16, in fp8, or in bf16 in host memory, its layers copied to the card in turn."""
     transformer: Literal["resident", "streamed"] = "resident"
@@ -40,10 +42,9 @@ class Plan:
         if self.is_quantized:
             held = "activations and weights" if self.quantized_activations else "weights only"
             precision += f" ({held})"
-        if self.quantized_modulation:
-            precision += " with the modulation"
         parts = [
             f"transformer {precision}, {self.transformer}",
+            *(["modulation offloaded"] if self.modulation == "offloaded" else []),
             f"T5 {self.text_encoder}",
             "VAE tiled" if self.vae_tiling else "VAE whole",
             f"attention {self.attention}",

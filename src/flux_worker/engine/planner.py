@@ -111,23 +111,28 @@ def _plans(
 
 
 def _from_best(small: Precision) -> Iterator[Plan]:
-    """Nothing is moved before every layer is small; apart from that exact comes before lossy."""
-    bf16, held = Plan("bf16"), Plan(small)
-    yield bf16
-    yield replace(bf16, vae_tiling=True)
+    """Exact comes before lossy, and nothing is moved before every layer is small.
+
+    But the modulation: it is read once for an image, where T5 makes a new prompt wait and a block
+    every step.
+    """
+    for layers in (Plan("bf16"), Plan(small)):
+        for moved in (layers, replace(layers, modulation="offloaded")):
+            yield moved
+            yield replace(moved, vae_tiling=True)
+    held = Plan(small, text_encoder="fp8")
     yield held
     yield replace(held, vae_tiling=True)
-    yield replace(held, text_encoder="fp8")
-    yield replace(held, text_encoder="fp8", vae_tiling=True)
-    smallest = replace(held, text_encoder="fp8", vae_tiling=True, quantized_modulation=True)
-    yield smallest
-    for layers in (bf16, held, smallest):
-        yield replace(layers, vae_tiling=True, text_encoder="offloaded")
+    yield replace(held, vae_tiling=True, modulation="offloaded")
+    for layers in (Plan("bf16"), Plan(small)):
+        tiled = replace(layers, vae_tiling=True, text_encoder="offloaded")
+        yield tiled
+        yield replace(tiled, modulation="offloaded")
     # In fp8 everywhere: torchao can't pin int8, and what is streamed isn't multiplied as such.
-    streamed = replace(smallest, precision="fp8", transformer="streamed")
+    streamed = Plan("fp8", transformer="streamed", text_encoder="fp8", vae_tiling=True)
     yield streamed
-    for layers in (replace(bf16, transformer="streamed"), streamed):
-        yield replace(layers, vae_tiling=True, text_encoder="offloaded")
+    for layers in (replace(streamed, precision="bf16"), streamed):
+        yield replace(layers, text_encoder="offloaded")
 
 
 def _is_allowed(plan: Plan, overrides: Overrides) -> bool:
@@ -137,7 +142,8 @@ def _is_allowed(plan: Plan, overrides: Overrides) -> bool:
     if overrides.compile and plan.transformer == "streamed":
         return False
     moved = {
-        "none": plan.text_encoder != "offloaded" and plan.transformer == "resident",
+        "none": plan.text_encoder != "offloaded"
+        and plan.transformer == plan.modulation == "resident",
         "text_encoder": plan.text_encoder == "offloaded" and plan.transformer == "resident",
         "transformer": plan.transformer == "streamed",
     }

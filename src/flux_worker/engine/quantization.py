@@ -1,41 +1,20 @@
 """Holds linear layers in eight bits by torchao, each output's weights with a scale of their own."""
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from flux_worker.engine.plan import Plan
-from flux_worker.weights.checkpoint import MODULATION
-
-Chosen = Callable[[nn.Module, str], bool]
-"""Whether to quantize a module of that name."""
 
 
 def quantize_block(block: nn.Module, plan: Plan) -> None:
     """Quantize the linear layers of one of the transformer's blocks, on the device where it is."""
-    precision = plan.precision
-    _quantize(block, _is_other, _config(precision, activations=plan.quantized_activations))
-    if plan.quantized_modulation:
-        # It multiplies a row for each step: too few for int8's units, and for others to matter.
-        _quantize(block, _is_modulation, _config(precision, activations=False))
+    _quantize(block, _config(plan.precision, activations=plan.quantized_activations))
 
 
 def quantize_text_encoder_block(block: nn.Module) -> None:
     """Hold the linear layers of one of T5's blocks in fp8."""
-    _quantize(block, _is_linear, _config("fp8", activations=False))
-
-
-def _is_linear(module: nn.Module, _: str) -> bool:
-    return isinstance(module, nn.Linear)
-
-
-def _is_modulation(module: nn.Module, name: str) -> bool:
-    return _is_linear(module, name) and bool(MODULATION.search(name))
-
-
-def _is_other(module: nn.Module, name: str) -> bool:
-    return _is_linear(module, name) and not MODULATION.search(name)
+    _quantize(block, _config("fp8", activations=False))
 
 
 def _config(precision: str, activations: bool) -> Any:
@@ -55,7 +34,7 @@ def _config(precision: str, activations: bool) -> Any:
     )
 
 
-def _quantize(block: nn.Module, chosen: Chosen, config: Any) -> None:
+def _quantize(block: nn.Module, config: Any) -> None:
     from torchao import quantization
 
-    quantization.quantize_(block, config, chosen)
+    quantization.quantize_(block, config, lambda module, _: isinstance(module, nn.Linear))

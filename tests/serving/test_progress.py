@@ -43,7 +43,7 @@ async def burst(reports, pause=0.0, job_id="j"):
 
 
 async def burst_and_result(job_id):
-    await burst(20, 0.01, job_id)
+    await burst(80, 0.01, job_id)
     async with aiohttp.ClientSession() as session:
         url = rp_http.JOB_DONE_URL.replace("$ID", job_id)
         await sdk_posts.post_result(session, url, '{"output": "result"}', asyncio.Event())
@@ -72,23 +72,30 @@ def test_updates_are_in_order_and_at_most_two_a_second(monkeypatch):
     assert 3 <= len(taken) <= 2 * seconds + 1.5
     assert taken[0][1:] == (
         "/job-done/w/j?gpu=x&isStream=false",
-        {"status": "IN_PROGRESS", "output": {"step": steps[0], "steps": 150, "percent": 1}},
+        {"status": "IN_PROGRESS", "output": Progress(steps[0], 150).body()},
     )
 
 
 @pytest.mark.parametrize("status", [302, 400, 429, 500])
 def test_a_platform_that_takes_no_progress_costs_the_job_nothing(monkeypatch, status):
     with platform(monkeypatch, status=status) as taken:
-        asyncio.run(burst(60, 0.01))
+        asyncio.run(burst(150, 0.01))
     assert 2 <= len(taken) <= 3  # it is asked again
 
 
 def test_a_platform_that_is_away_costs_the_job_nothing(monkeypatch, caplog):
     caplog.set_level("DEBUG", "flux_worker")
     monkeypatch.setattr(rp_http, "JOB_DONE_URL", "http://127.0.0.1:9/$ID?x")
-    asyncio.run(burst(80, 0.01))
+    asyncio.run(burst(150, 0.01))
     failures = [line for line in caplog.messages if line.startswith("Progress was not taken")]
     assert len(failures) >= 2  # it may be back
+
+
+def test_a_short_job_tells_nothing_and_waits_for_nobody(monkeypatch):
+    with platform(monkeypatch) as taken:
+        asyncio.run(burst(3))
+        time.sleep(1)
+    assert not taken
 
 
 def test_without_a_platform_reports_go_nowhere():

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import boto3.session
 import botocore.session
@@ -211,6 +212,18 @@ def _signed(
 
 
 def _client(bucket: Bucket, address: Address) -> Any:
+    """Return boto3's client, which takes longer to make than to use."""
+    made = _clients.setdefault(bucket, {})
+    if address not in made:
+        made[address] = _new_client(bucket, address)
+    return made[address]
+
+
+_clients: WeakKeyDictionary[Bucket, dict[Address, Any]] = WeakKeyDictionary()
+"""A job's own go with its bucket, and with them its keys."""
+
+
+def _new_client(bucket: Bucket, address: Address) -> Any:
     token = bucket.session_token
     return _session().client(
         "s3",

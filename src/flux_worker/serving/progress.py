@@ -11,7 +11,8 @@ from flux_worker.generation.report import Progress, Report
 log = logging.getLogger(__name__)
 
 INTERVAL = 0.5
-"""Seconds between two posts, at least. What happens in between is told by the later one."""
+"""Seconds between two posts, and before the first: what happens in between is told by the later
+one, and a job that ends before has nothing to tell."""
 
 Post = Callable[[dict[str, Any]], Awaitable[None]]
 """Posts the `output` of a running job."""
@@ -75,6 +76,7 @@ class _Newest:
 
 
 async def _send(channel: Channel, job_id: str, newest: _Newest) -> None:
+    await newest.pause()
     async with channel(job_id) as post:
         while progress := await newest.take():
             try:

@@ -1,5 +1,7 @@
 """The modulation of all steps at once gives what each step would compute for itself."""
 
+import weakref
+
 import pytest
 import torch
 from conftest import DEMO, counting_calls
@@ -48,6 +50,21 @@ def test_all_steps_are_computed_at_once(hoisted, given, products):
     with counting_calls(hoisted.transformer.time_text_embed.embed) as calls:
         draw(hoisted, num_inference_steps=6, **given)
     assert len(calls) == products
+
+
+def test_what_one_generation_needed_is_free_before_the_next_needs_its_own(hoisted):
+    rows, living = [], []
+    layer = hoisted.transformer.time_text_embed.layers[0]
+
+    def keep(_, __, row):
+        living.append(sum(each() is not None for each in rows))
+        rows.append(weakref.ref(row.untyped_storage()))
+
+    hook = layer.register_forward_hook(keep)
+    for _ in range(2):
+        draw(hoisted, num_inference_steps=2, negative_prompt="blue")
+    hook.remove()
+    assert living == [0, 1, 0, 1]  # the prompt's beside the negative prompt's
 
 
 def test_in_bfloat16_each_step_gets_the_time_that_the_pipeline_rounds():

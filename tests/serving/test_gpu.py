@@ -122,6 +122,14 @@ def test_what_a_job_still_needs_is_told_from_its_times_and_those_of_the_last(fre
     assert 0 < told["second"][-1] < told["second"][0]
 
 
+def test_a_generation_that_fails_tells_nothing_of_the_next(pipe, fresh):
+    told = []
+    with failing(pipe.vae.decoder, RuntimeError("x")), pytest.raises(RuntimeError, match="x"):
+        asyncio.run(generate(fresh))
+    asyncio.run(generate(fresh, expect=told.append))
+    assert min(told) == math.inf
+
+
 def test_the_warm_up_tells_what_its_size_needs(fresh):
     told = []
     fresh.warm_up(request())

@@ -40,12 +40,6 @@ def test_nothing_is_foreseen_of_another_kind_of_image():
     assert remaining(negative_prompt="blue", true_cfg_scale=1.0) < math.inf  # that is one pass
 
 
-def test_a_generation_that_was_stopped_says_nothing():
-    pace = Pace()
-    pace.note(request(), {"text_encoding": 0.5, "denoising": 1.0})
-    assert pace.remaining(request()) == math.inf
-
-
 def test_the_newest_time_counts_and_the_oldest_kinds_are_forgotten():
     pace = Pace()
     for number in range(KEPT):

@@ -188,6 +188,53 @@ def test_a_job_can_be_stopped_at_any_moment(moment, monkeypatch):
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
+def test_a_job_that_came_with_one_that_has_to_wait_runs_at_once_and_can_be_stopped(monkeypatch):
+    told = []
+    deliveries = [(0.0, [JOB]), (2.0, [{"id": "other", "input": {}}, JOB])]
+    stops = [(1.0, "j"), (3.0, "other"), (9.0, "j")]
+
+    async def fetch(session):
+        if not deliveries:
+            return await never()
+        at, jobs = deliveries.pop(0)
+        await asyncio.sleep(at - now())
+        return jobs
+
+    async def hear(session):
+        if not stops:
+            return await never()
+        at, job_id = stops.pop(0)
+        await asyncio.sleep(at - now())
+        return [job_id]
+
+    async def main():
+        turns = Turns()
+
+        async def handle(job):
+            told.append((round(now()), "begins", job["id"]))
+            turns.leave(job["id"])
+            try:
+                return await never()
+            finally:
+                told.append((round(now()), "stops", job["id"]))
+                await asyncio.sleep(5)  # a cancelled job's end takes its time
+
+        monkeypatch.setattr(sdk_loop, "take_jobs", fetch)
+        monkeypatch.setattr(sdk_loop, "hear_stops", hear)
+        monkeypatch.setattr(sdk_loop.rp_job, "JOB_GET_URL", "http://127.0.0.1:9/job-take/w?x")
+        loop, shutdown = made(handle, turns=turns)
+        running = asyncio.create_task(loop.run())
+        await asyncio.sleep(10)
+        shutdown.set()
+        await asyncio.wait_for(running, 10)
+
+    virtual_time.run(main())
+    assert told == [
+        *((0, "begins", "j"), (1, "stops", "j"), (2, "begins", "other"), (3, "stops", "other")),
+        *((6, "begins", "j"), (9, "stops", "j")),
+    ]
+
+
 @pytest.mark.parametrize("moment", ["queued", "not begun", "drains"])
 def test_the_sdk_itself_still_misses_stops(moment, monkeypatch):
     at_once(monkeypatch)

@@ -5,7 +5,6 @@ which are known before the first step. Step by step, each of its layers multipli
 weights, 6.5 GB in all; here each multiplies a row for every step, once.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from diffusers import FluxPipeline, FluxTransformer2DModel, SchedulerMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flux_worker.engine.memory import PROMPTS
 from flux_worker.engine.plan import Plan
 
 
@@ -22,7 +20,8 @@ def hoist(pipe: FluxPipeline, device: torch.device, plan: Plan) -> None:
     """Take the blocks' modulation layers out of them, in place and for good.
 
     What the blocks need is on the device then; the layers stay where they are, to be moved with the
-    transformer unless the plan has them offloaded.
+    transformer unless the plan has them offloaded. From now on the transformer makes one image at a
+    time, and of a pipeline's loop only with this scheduler.
     """
     transformer = pipe.transformer
     layers, rows = list[nn.Linear](), list[Tensor]()
@@ -92,7 +91,8 @@ class Conditioning(nn.Module):
         self._layers = layers
         self._rows = rows
         self._scheduler = scheduler
-        self._tables: deque[Table] = deque(maxlen=PROMPTS)
+        self._tables: list[Table] = []
+        """Of one generation: the prompt's and the negative prompt's take turns in a step."""
 
     def forward(self, timestep: Tensor, *others: Tensor) -> Tensor:
         """Return the step's embedding, (1, width), and have the rows ready.
@@ -117,8 +117,11 @@ class Conditioning(nn.Module):
 
     def _table(self, dtype: torch.dtype, *others: Tensor) -> Table:
         timesteps, pooled = self._scheduler.timesteps, others[-1]
+        if self._tables and self._tables[0].timesteps is not timesteps:
+            # Before the next ones are computed: a table of 50 steps has 105 MB at FLUX's width.
+            self._tables.clear()
         for table in self._tables:
-            if table.timesteps is timesteps and table.pooled is pooled:
+            if table.pooled is pooled:
                 return table
         # As the pipeline and the transformer round them on the way here.
         times = timesteps.to(pooled.device, dtype) / 1000 * 1000

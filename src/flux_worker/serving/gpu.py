@@ -103,13 +103,14 @@ class Gpu:
 
         foresee()
         try:
-            return await asyncio.wrap_future(self._submit(on_thread))
+            generation = await asyncio.wrap_future(self._submit(on_thread))
+            self._pace.note(request, spent)
+            return generation
         except asyncio.CancelledError:
             stop.set()
             raise
         finally:
             seconds |= spent
-            self._pace.note(request, spent)
 
     def _submit(self, work: Callable[[], Result]) -> "Future[Result]":
         future: Future[Result] = Future()

@@ -28,9 +28,7 @@ class Pace:
         self._times: dict[tuple[int, ...], Times] = {}
 
     def note(self, request: ImageRequest, seconds: Mapping[str, float]) -> None:
-        """Note a generation's stages; one that didn't come to its end is left out."""
-        if "decoding" not in seconds:
-            return
+        """Note the stages of a generation that came to its end."""
         kind = _kind(request)
         self._times.pop(kind, None)
         self._times[kind] = Times(

@@ -63,33 +63,29 @@ class Jobs:
         self._ended = OrderedDict[str, None]()
         self._early_stops = OrderedDict[str, float]()
 
-    async def take(self, given: list[Any]) -> list[dict[str, Any]]:
-        """Return those of the delivered jobs that are to be run; the log has the others.
+    async def take(self, given: object) -> dict[str, Any] | None:
+        """Return a delivered job if it is to be run, to be begun at once; the log has the others.
 
         A job that is here already is answered by its run. Where that one has been stopped, nobody
         would, so the new run waits until it has ended.
         """
-        taken = dict[str, dict[str, Any]]()
-        for each in given:
-            if (job := sound(each)) is None:
-                log.error("The platform delivered a job whose id can't be answered; it is dropped.")
-            elif (run := self._here.get(job["id"])) and (job["id"] in taken or not run.stopped):
-                log.warning("Job %s was delivered twice; it runs once.", job["id"])
-            else:
-                if run:
-                    await run.ended.wait()
-                if self._take(job["id"]):
-                    taken[job["id"]] = job
-        return list(taken.values())
-
-    def _take(self, job_id: str) -> bool:
+        if (job := sound(given)) is None:
+            log.error("The platform delivered a job whose id can't be answered; it is dropped.")
+            return None
+        job_id: str = job["id"]
+        if run := self._here.get(job_id):
+            if not run.stopped:
+                log.warning("Job %s was delivered twice; it runs once.", job_id)
+                return None
+            await run.ended.wait()
         early = _now() - self._early_stops.pop(job_id, -math.inf) < EARLY
         self._ended.pop(job_id, None)
         self._here[job_id] = Run()
         if early:
             log.info("Job %s was stopped before it came.", job_id)
             self.end(job_id)
-        return not early
+            return None
+        return job
 
     def answer(self, job_id: str) -> None:
         """Note that the handler is done with a job."""

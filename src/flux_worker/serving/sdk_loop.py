@@ -45,7 +45,8 @@ class Loop:
             turns: say when the GPU is about to be free.
             unusable: says that the worker must be replaced.
             shutdown: is set when the worker begins to end.
-            ceiling: how many jobs may be here at once, those that are uploaded included.
+            ceiling: how many jobs may be here, those that are uploaded included, when another one
+                is asked for.
         """
         self._handle = config["handler"]
         self._config = {**config, "handler": self._answer}
@@ -101,13 +102,15 @@ class Loop:
 
     async def _take(self, session: ClientSession) -> None:
         """Take a job, where one comes, and begin to run it; pause where none came."""
-        given = await self._until_shutdown(self._takes.ask(partial(take_jobs, session)))
-        taken = await self._jobs.take(given)
-        for job in taken:
-            self._turns.note_trip(self._takes.seconds)
-            self._begin(session, job)
+        useful = False
+        for given in await self._until_shutdown(self._takes.ask(partial(take_jobs, session))):
+            if job := await self._jobs.take(given):
+                useful = True
+                self._turns.note_trip(self._takes.seconds)
+                # Before the next is looked at, which may have to wait: a stop may name this one.
+                self._begin(session, job)
         if not self._shutdown.is_set():
-            await self._takes.rest(useful=bool(taken))
+            await self._takes.rest(useful)
 
     def _begin(self, session: ClientSession, job: dict[str, Any]) -> None:
         job_id = job["id"]

@@ -6,8 +6,8 @@ from collections import deque
 from contextlib import suppress
 
 LONGEST_LEAD = 0.5
-"""Seconds that a job is taken before its turn, at most: it waits here while another worker may be
-idle."""
+"""Seconds that a job is taken before its foreseen turn, at most: it waits here while another worker
+may be idle."""
 TRIPS = 8
 """Exchanges with the platform of which the shortest counts: one may have been held open."""
 
@@ -30,7 +30,8 @@ class Turns:
     def join(self, job_id: str) -> None:
         """Note that a job was taken; what it needs isn't known yet."""
         self._needs[job_id] = math.inf
-        self.expect(job_id, math.inf)
+        if job_id == self._first():
+            self._begin(math.inf)
 
     def expect(self, job_id: str, seconds: float) -> None:
         """Note what a job still needs of the GPU, in seconds: from now on, or from its turn on."""

@@ -54,13 +54,13 @@ def test_all_steps_are_computed_at_once(hoisted, given, products):
 
 def test_what_one_generation_needed_is_free_before_the_next_needs_its_own(hoisted):
     rows, living = [], []
-    layer = hoisted.transformer.time_text_embed.layers[0]
+    embed = hoisted.transformer.time_text_embed.embed
 
     def keep(_, __, row):
         living.append(sum(each() is not None for each in rows))
         rows.append(weakref.ref(row.untyped_storage()))
 
-    hook = layer.register_forward_hook(keep)
+    hook = embed.register_forward_hook(keep)
     for _ in range(2):
         draw(hoisted, num_inference_steps=2, negative_prompt="blue")
     hook.remove()

@@ -106,7 +106,8 @@ class Storage:
                 image.format.content_type,
                 CACHE_CONTROL,
             )
-        bucket = replace(bucket, address=stored.address)
-        if not is_callers:
-            self._bucket = bucket
+        if stored.address != bucket.address:
+            bucket = replace(bucket, address=stored.address)
+            if not is_callers:
+                self._bucket = bucket
         return s3.url_of(bucket, key, self._url_ttl)

@@ -1,6 +1,8 @@
 import asyncio
 import base64
+import gc
 import hashlib
+import weakref
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -150,3 +152,20 @@ def test_neither_profiles_nor_shared_files_of_other_programs_matter(monkeypatch,
     signed = s3.url_of(bucket_at("https://s3.eu-west-1.amazonaws.com"), "k", 60)
     assert signed.startswith("https://photos.s3.eu-west-1.amazonaws.com/k?X-Amz-")
     assert "Security-Token" not in signed
+
+
+def test_boto3s_client_is_made_once_for_a_bucket_and_gone_with_it(monkeypatch):
+    made = []
+
+    def client(*given):
+        made.append(weakref.ref(new := real(*given)))
+        return new
+
+    real = s3._new_client
+    monkeypatch.setattr(s3, "_new_client", client)
+    to = bucket_at("http://127.0.0.1:9")
+    assert len({s3.url_of(to, key, 60).partition("?")[0] for key in ("a", "b")}) == 2
+    assert len(made) == 1
+    del to
+    gc.collect()  # a client holds itself
+    assert made[0]() is None

@@ -1,7 +1,9 @@
 """Ways to run FLUX.1 at its full size on this card, measured one after the other."""
 
 import statistics
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -33,6 +35,8 @@ class Row:
     """As diffusers names it."""
     planned: Literal["auto", "fp8"] | None = None
     """As the worker plans it with this PRECISION."""
+    cached: bool = False
+    """As with a COMPILE_CACHE_DIR: blocks and decoder run from packages."""
 
 
 PLAIN = Row("plain diffusers")
@@ -42,6 +46,7 @@ ROWS = (
     Row("+ flash attention", compiled=True, attention="_native_flash"),
     Row("+ cuDNN attention", compiled=True, attention="_native_cudnn"),
     Row("worker", planned="auto"),
+    Row("worker + compile cache", planned="auto", cached=True),
     Row("worker fp8", planned="fp8"),
 )
 
@@ -95,7 +100,8 @@ class Bench:
         results: list[Measured | Failed] = []
         reason = ""
         try:
-            pipe = self._prepared(row)
+            with tempfile.TemporaryDirectory() as folder:
+                pipe = self._prepared(row, Path(folder) if row.cached else None)
             with torch.inference_mode():
                 for side in sides:
                     print(f"{row.name}, {side}×{side} …", flush=True)
@@ -106,13 +112,13 @@ class Bench:
         self._clock.free()
         return results + [Failed(row.name, side, reason) for side in sides[len(results) :]]
 
-    def _prepared(self, row: Row) -> FluxPipeline:
+    def _prepared(self, row: Row, cache: Path | None) -> FluxPipeline:
         torch.compiler.reset()
         fits = self._card is None or 2 * self._counts.transformer + MARGIN <= self._card.memory
         plan = self._plan(row.planned) if row.planned else None
         if plan is None and not fits:
             raise CannotStart(f"its weights take {2 * self._counts.transformer / GIB:.1f} GiB")
-        if plan in self.plans.values():
+        if plan in self.plans.values() and not row.cached:
             raise CannotStart("that is the worker's own plan for this card")
         if plan is not None:
             self.plans[row.name] = plan
@@ -122,7 +128,7 @@ class Bench:
         pipe.transformer.set_attention_backend(row.attention)
         if plan is not None:
             # T5 isn't run: where it would be is of no account.
-            acceleration.apply(pipe, replace(plan, text_encoder="resident"), self._device)
+            acceleration.apply(pipe, replace(plan, text_encoder="resident"), self._device, cache)
         elif row.compiled:
             acceleration.compile_blocks(pipe.transformer)
         return pipe

@@ -65,7 +65,7 @@ class Load:
     """What the worker must reach of the bare pipeline's rate, at a round trip of 50 ms."""
 
 
-LOADS = (Load("short", 60, 256, 0.1, 0.85), Load("long", 10, 512, 2.0, 0.97))
+LOADS = (Load("short", 60, 256, 0.1, 0.85), Load("long", 20, 640, 2.0, 0.97))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """How the VAE decodes on this card: compiled, and in tiles, as the plan says."""
 
-import tempfile
 from pathlib import Path
 
 import torch
@@ -15,29 +14,26 @@ from flux_worker.engine.tiles import Tiled
 def prepare(vae: AutoencoderKL, plan: Plan, cache: Path | None = None) -> None:
     """Have the VAE, which is on its device, decode as planned.
 
-    The compiled decoder is kept in `cache`, and taken from there.
+    The compiled decoder is kept in `cache`, and taken from there. Without one it isn't compiled:
+    every cold start would wait for that.
     """
-    if plan.compile:
+    if plan.compile and cache:
         _compile_decoder(vae, cache)
     if plan.vae_tiling:
         vae.decoder = Tiled(vae.decoder, _scale(vae))
 
 
-def _compile_decoder(vae: AutoencoderKL, cache: Path | None) -> None:
-    """Compile ahead of time, cache or not: one way, which no size makes compile again."""
+def _compile_decoder(vae: AutoencoderKL, cache: Path) -> None:
     if vae.device.type == "cuda":
         # As cuDNN's convolutions want it. Inductor leaves the layout alone where lengths are open,
         # and fuses norms that write it; uncompiled they would copy every state there and back.
         vae.decoder.to(memory_format=torch.channels_last)
-    with tempfile.TemporaryDirectory() as scratch:
-        roots = [cache, Path(scratch)] if cache else [Path(scratch)]
-        packaged = any(_run_packaged(vae, root) for root in roots)
-    if not packaged:
+    if not _run_packaged(vae, cache):
         vae.decoder.to(memory_format=torch.contiguous_format)
 
 
-def _run_packaged(vae: AutoencoderKL, root: Path) -> bool:
-    if not compile_cache.install_decoder(vae, lambda fewer: example_calls(vae, fewer), root):
+def _run_packaged(vae: AutoencoderKL, cache: Path) -> bool:
+    if not compile_cache.install_decoder(vae, lambda fewer: example_calls(vae, fewer), cache):
         return False
     package = vae.decoder.forward
     # A package takes whatever it gets for contiguous, which a tile isn't, and wants it named.

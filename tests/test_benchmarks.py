@@ -158,7 +158,7 @@ def test_a_card_too_small_for_plain_diffusers_is_measured_by_the_workers_plan(mo
     assert {each.reason for each in results["worker fp8"]} == {
         "that is the worker's own plan for this card"
     }
-    assert homes == [torch.device("cpu")]
+    assert homes == [torch.device("cpu")] * 2  # with a compile cache and without
     assert [each.side for each in results["worker"]] == [512, 1024]
 
 

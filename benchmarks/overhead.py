@@ -43,7 +43,7 @@ def main() -> None:
     times = {
         "bare pipeline": bare,
         "worker's handler": handler,
-        "overhead (bar: 40)": handler - bare,
+        "overhead (bar: 40)": max(0.0, handler - bare),
     }
     rows = [(name, f"{seconds * 1e3:.0f}") for name, seconds in times.items()]
     print(f"{SIDE}×{SIDE}, {STEPS} steps, median of {options.jobs} jobs:\n")

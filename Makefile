@@ -40,7 +40,7 @@ format: $(VENV)/ready  ## as ruff has it
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-bench: $(VENV)/ready  ## measure, on this machine, beside each bar; takes a quarter of an hour and 5 GB
+bench: $(VENV)/ready  ## measure, on this machine, beside each bar; takes half an hour and 5 GB
 	$(RUN) -m benchmarks.overhead
 	$(RUN) -m benchmarks.throughput
 	$(RUN) -m benchmarks.encoding

@@ -5,7 +5,7 @@ import logging
 import signal
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import ClientSession
 from runpod.serverless.modules import rp_job, rp_scale
@@ -17,6 +17,8 @@ from flux_worker.serving.sdk_polls import Poll, hear_stops, take_jobs
 from flux_worker.serving.turns import Turns
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 GRACE = 3.0
 """Seconds that a shutting down worker leaves its open job-take, to run what that still delivers."""
@@ -91,19 +93,14 @@ class Loop:
                 await asyncio.wait(self._tasks.values(), return_when="FIRST_COMPLETED")
             await self._turns.nearly_free()
 
-        waiting = asyncio.ensure_future(wait())
-        shutdown = asyncio.ensure_future(self._shutdown.wait())
-        try:
-            await asyncio.wait({waiting, shutdown}, return_when="FIRST_COMPLETED")
-        finally:
-            waiting.cancel()
-            shutdown.cancel()
+        await self._until_shutdown(wait(), grace=0)
         return not self._shutdown.is_set()
 
     async def _take(self, session: ClientSession) -> None:
         """Take a job, where one comes, and begin to run it; pause where none came."""
         useful = False
-        for given in await self._until_shutdown(self._takes.ask(partial(take_jobs, session))):
+        asking = self._takes.ask(partial(take_jobs, session))
+        for given in await self._until_shutdown(asking, GRACE) or ():
             if job := await self._jobs.take(given):
                 useful = True
                 self._turns.note_trip(self._takes.seconds)
@@ -174,16 +171,18 @@ class Loop:
         await self._unusable.wait()
         self._shutdown.set()
 
-    async def _until_shutdown(self, asking: Coroutine[Any, Any, list[Any]]) -> list[Any]:
-        """Ask for jobs; none where the worker shuts down and none came in the grace."""
-        fetch = asyncio.ensure_future(asking)
+    async def _until_shutdown(
+        self, work: Coroutine[Any, Any, Result], grace: float
+    ) -> Result | None:
+        """Do something; None where the worker shuts down and it isn't done in so many seconds."""
+        working = asyncio.ensure_future(work)
         shutdown = asyncio.ensure_future(self._shutdown.wait())
         try:
-            await asyncio.wait({fetch, shutdown}, return_when="FIRST_COMPLETED")
+            await asyncio.wait({working, shutdown}, return_when="FIRST_COMPLETED")
             # A worker that must be replaced must not run what comes now.
-            if not fetch.done() and not self._unusable.is_set():
-                await asyncio.wait({fetch}, timeout=GRACE)
-            return fetch.result() if fetch.done() else []
+            if not working.done() and not self._unusable.is_set():
+                await asyncio.wait({working}, timeout=grace)
+            return working.result() if working.done() else None
         finally:
-            fetch.cancel()
+            working.cancel()
             shutdown.cancel()

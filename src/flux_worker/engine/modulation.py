@@ -64,8 +64,8 @@ class Table:
     pooled: Tensor
     time: Tensor
     """(steps, the transformer's width)."""
-    rows: list[tuple[Tensor, ...]]
-    """For each step and layer, (1, the layer's width)."""
+    rows: list[Tensor]
+    """For each layer, (steps, the layer's width)."""
 
 
 class Conditioning(nn.Module):
@@ -103,12 +103,13 @@ class Conditioning(nn.Module):
         """
         step = self._step()
         if step is None:  # no pipeline's loop
+            step = 0
             time, rows = self._compute(timestep, *others)
         else:
             table = self._table(timestep.dtype, *others)
-            time, rows = table.time[step : step + 1], table.rows[step : step + 1]
-        torch._foreach_copy_(self._rows, list(rows[0]))
-        return time
+            time, rows = table.time, table.rows
+        torch._foreach_copy_(self._rows, [row[step : step + 1] for row in rows])
+        return time[step : step + 1]
 
     def _step(self) -> int | None:
         begin, step = self._scheduler.begin_index, self._scheduler.step_index
@@ -129,13 +130,12 @@ class Conditioning(nn.Module):
         self._tables.append(Table(timesteps, pooled, time, rows))
         return self._tables[-1]
 
-    def _compute(self, times: Tensor, *others: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    def _compute(self, times: Tensor, *others: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Embed these times, (steps,), and compute each one's rows."""
         steps = len(times)
         time = self.embed(times, *(each.expand(steps, *each.shape[1:]) for each in others))
         active = functional.silu(time)
-        by_layer = [_product(layer, active).unbind() for layer in self._layers]
-        return time, [tuple(row[None] for row in rows) for rows in zip(*by_layer, strict=True)]
+        return time, [_product(layer, active) for layer in self._layers]
 
 
 def _product(layer: nn.Linear, rows: Tensor) -> Tensor:

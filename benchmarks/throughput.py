@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
-from urllib.request import urlopen
 
 import torch
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from benchmarks.jobs import finished
 from benchmarks.table import markdown
 from flux_worker.contract.catalog import DEV
 from flux_worker.contract.request import ImageRequest
@@ -182,7 +182,7 @@ def _measure(url: str, log: Path, job: dict[str, Any], count: int) -> Result:
     inputs = [numbered(job, number) for number in range(count)]
     ids = [post_json(f"{url}/run", {"input": each})["id"] for each in inputs]
     for job_id in ids:
-        _wait(f"{url}/status-sync/{job_id}")
+        finished(url, job_id)
     seconds = time.perf_counter() - begin
     return Result(60 * count / seconds, sum(busy_seconds(log)[seen:]) / seconds)
 
@@ -195,16 +195,6 @@ def busy_seconds(log: Path) -> list[float]:
             seconds = json.loads(line)["seconds"]
             busy.append(sum(seconds[stage] for stage in STAGES))
     return busy
-
-
-def _wait(url: str) -> None:
-    while True:
-        with urlopen(url, timeout=300) as response:
-            report = json.load(response)
-        if report["status"] == "COMPLETED":
-            return
-        if report["status"] not in ("IN_QUEUE", "IN_PROGRESS"):
-            raise RuntimeError(f"a job failed: {report}")
 
 
 class Network:

@@ -4,7 +4,6 @@ The simulation gets what can't be simulated: when each job was sent, and how lon
 from asking for another. What it must find is how long jobs wait (`delayTime`).
 """
 
-import json
 import os
 import statistics
 import tempfile
@@ -13,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
+from benchmarks.jobs import finished, get
 from benchmarks.scaling.measures import poisson
 from benchmarks.scaling.simulation import Settings, simulate
 from benchmarks.table import markdown
@@ -134,11 +132,7 @@ class _Platform:
         return [self._served(*job) for job in zip(ids, sent, strict=True)]
 
     def _served(self, job_id: str, sent: float) -> Served:
-        report: dict[str, Any] = {"status": "IN_QUEUE"}
-        while report["status"] in ("IN_QUEUE", "IN_PROGRESS"):
-            report = _get(f"{self._url}/status-sync/{job_id}")
-        if report["status"] != "COMPLETED":
-            raise RuntimeError(f"A job failed: {report}")
+        report = finished(self._url, job_id)
         return Served(sent, report["delayTime"] / 1000, self._takes.busy(job_id))
 
 
@@ -152,11 +146,6 @@ def _serving(workers: int) -> Iterator[_Platform]:
         endpoint = Endpoint("flux", url, settings, Path(folder) / "worker.log")
         takes = Takes(endpoint.queue)
         with Server([endpoint], port, workers).in_thread():
-            while _get(f"{url}/health")["workers"]["idle"] < workers:
+            while get(f"{url}/health")["workers"]["idle"] < workers:
                 time.sleep(0.2)
             yield _Platform(url, takes)
-
-
-def _get(url: str) -> Any:
-    with urlopen(url, timeout=300) as response:
-        return json.load(response)

@@ -5,6 +5,7 @@ from threading import Event
 import pytest
 import torch
 from conftest import before_each_pass, request
+from torch import library
 from torch._inductor import aoti_compile_and_package, aoti_load_package
 from torch.export import export
 
@@ -21,7 +22,7 @@ ALLOCATOR = "CUDA out of memory. Tried to allocate 162.00 MiB. GPU 0 has a total
 def package(tmp_path_factory):
     """A package that runs out of memory, as those of blocks do: by torch's own error."""
 
-    @torch.library.custom_op("tests::allocate", mutates_args=())
+    @library.custom_op("tests::allocate", mutates_args=())
     def allocate(given: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError(ALLOCATOR)
 

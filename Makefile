@@ -1,8 +1,12 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Gradio and the worker need different versions of the same packages.
+PLAYGROUND := $(VENV)-playground
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+export PLAYGROUND_PYTHON = $(abspath $(PLAYGROUND)/bin/python)
 
-.PHONY: help demo serve serve-sdk test test-quick soak mutants lint bench lock format
+.PHONY: help demo playground serve serve-sdk test test-quick soak mutants lint bench lock format
 
 help:  ## this list
 	@echo "Each target sets up what it needs, in $(VENV)."
@@ -11,6 +15,9 @@ help:  ## this list
 demo: $(VENV)/ready  ## generate four images end to end; PROMPT="…" for one of your own
 	@$(RUN) -m local_platform.commands.demo
 
+playground: $(VENV)/ready $(PLAYGROUND)/ready  ## a page in the browser to try the worker
+	@WORKER_PYTHON=$(abspath $(RUN)) $(PLAYGROUND_PYTHON) -m playground
+
 serve: $(VENV)/ready  ## Runpod's queue on 127.0.0.1:8000, with real workers; PORT, MODELS, WORKERS
 	@$(RUN) -m local_platform.commands.serve
 
@@ -18,7 +25,7 @@ serve-sdk: $(VENV)/ready  ## the SDK's own development API there instead
 	@$(RUN) -m local_platform.commands.serve_sdk
 
 # Three at once on two cores, each with one thread: while some wait for a server, others compute.
-test: $(VENV)/ready  ## all tests; ARGS="…" goes to pytest
+test: $(VENV)/ready $(PLAYGROUND)/ready  ## all tests; ARGS="…" goes to pytest
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-quick: $(VENV)/ready  ## the tests that need no model, no server and no program
@@ -52,10 +59,16 @@ lock: $(VENV)/ready  ## pin the versions that pyproject.toml asks for
 
 $(VENV)/ready: requirements/runtime.txt requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(RUN) $(PIP_INSTALL) -r requirements/dev.txt
+	$(RUN) $(PIP_INSTALL) --no-deps --editable .
+	touch $@
+
+$(PLAYGROUND)/ready: requirements/playground.txt pyproject.toml
+	$(PYTHON) -m venv $(PLAYGROUND)
+	$(PLAYGROUND_PYTHON) $(PIP_INSTALL) -r requirements/playground.txt
+	$(PLAYGROUND_PYTHON) $(PIP_INSTALL) --no-deps --editable .
 	touch $@
 
 $(VENV)/mutation: requirements/mutation.txt $(VENV)/ready
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/mutation.txt
+	$(RUN) $(PIP_INSTALL) -r requirements/mutation.txt
 	touch $@

@@ -35,7 +35,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = surroundings.ROOT
 DEMO = surroundings.DEMO_WEIGHTS
-
+PLAYGROUND_PYTHON = os.environ.get(
+    "PLAYGROUND_PYTHON", ROOT / ".venv-playground" / "bin" / "python"
+)
 
 SEARCH = """
 import logging, sys
@@ -52,7 +54,7 @@ except CannotStart as reason:
 """
 
 
-REAL_PARTS = frozenset({"pipe", "s3", "search"})
+REAL_PARTS = frozenset({"pipe", "s3", "search", "playground_python"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,6 +75,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def s3() -> Iterator[S3Server]:
     with S3Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def playground_python() -> Path:
+    """The interpreter of the playground's environment, which has gradio and no torch."""
+    python = Path(PLAYGROUND_PYTHON)
+    if not python.exists():
+        pytest.fail(f"{python} is missing: run `make test` once, which creates it", pytrace=False)
+    return python
 
 
 @pytest.fixture(scope="session")

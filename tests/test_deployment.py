@@ -18,7 +18,8 @@ from flux_worker.settings import Settings
 
 HUB = json.loads((ROOT / ".runpod/hub.json").read_text())
 TESTS = json.loads((ROOT / ".runpod/tests.json").read_text())
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 
 INPUT_FIELDS = {
     *("name", "type", "description", "default", "required", "advanced", "options"),
@@ -116,13 +117,37 @@ def normal(requirement):
     return re.sub(r"[-_.]+", "-", requirement).lower()
 
 
-def test_every_requirement_is_pinned_as_the_project_asks():
-    runtime = pinned("runtime.txt")
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in runtime)
-    assert "torch==2.13.0" in runtime
-    assert {normal(need) for need in PROJECT["dependencies"]} <= set(map(normal, runtime))
-    for name, needs in PROJECT["optional-dependencies"].items():
-        assert {normal(need) for need in needs} <= set(map(normal, pinned(f"{name}.txt")))
+SETS = {
+    "runtime": PROJECT["dependencies"],
+    **PROJECT["optional-dependencies"],
+    **PYPROJECT["dependency-groups"],
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_requirement_is_pinned_as_the_project_asks(name):
+    pins = pinned(f"{name}.txt")
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pins)
+    assert {normal(need) for need in SETS[name]} <= set(map(normal, pins))
+
+
+def versions(name):
+    return dict(normal(line).split("==") for line in pinned(f"{name}.txt"))
+
+
+def test_the_playground_has_the_workers_version_of_what_both_have():
+    """But for the two of which gradio needs an older one."""
+    runtime, playground = versions("runtime"), versions("playground")
+    both = runtime.keys() & playground.keys()
+    assert {name for name in both if runtime[name] != playground[name]} == {"pillow", "tomlkit"}
+
+
+def test_the_playgrounds_environment_is_as_pinned_and_has_no_torch(playground_python):
+    freeze = [playground_python, "-m", "pip", "freeze", "--exclude-editable"]
+    there = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert there == pinned("playground.txt"), "`make test` brings it up to date"
+    imports = "import gradio, flux_worker.contract.request, flux_worker.settings, local_platform"
+    subprocess.run([playground_python, "-c", imports], check=True)
 
 
 def test_the_dockerfile_is_clean():

@@ -213,7 +213,8 @@ def test_the_rooms_modules_are_those_of_the_table():
 
 @BY_PAGE
 def test_the_modules_and_folders_that_are_named_exist(page):
-    tree = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if ".venv" not in path.parts]
+    paths = [path.relative_to(ROOT) for path in ROOT.rglob("*")]
+    tree = [str(path) for path in paths if not path.parts[0].startswith(".venv")]
     for name in re.findall(r"`([\w./-]+(?:\.py|/))`", page.read_text()):
         wanted = name.rstrip("/")
         if not wanted.startswith(("/", "images")):

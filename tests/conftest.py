@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import nodejs
 import pytest
 from diffusers import FluxPipeline
 from torch import nn
@@ -52,7 +53,7 @@ except CannotStart as reason:
 """
 
 
-REAL_PARTS = frozenset({"pipe", "s3", "search"})
+REAL_PARTS = frozenset({"javascript", "pipe", "s3", "search"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,6 +74,19 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def s3() -> Iterator[S3Server]:
     with S3Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def javascript() -> Callable[..., str]:
+    """Run Node.js, with the clients at hand, and return what it prints."""
+    nodejs.install_clients()
+
+    def start(*command: str) -> str:
+        done = nodejs.run(*command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import nodejs
 import pytest
 from diffusers import FluxPipeline
 from torch import nn
@@ -54,7 +55,7 @@ except CannotStart as reason:
 """
 
 
-REAL_PARTS = frozenset({"pipe", "s3", "search", "playground_python"})
+REAL_PARTS = frozenset({"javascript", "pipe", "playground_python", "s3", "search"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,6 +85,19 @@ def playground_python() -> Path:
     if not python.exists():
         pytest.fail(f"{python} is missing: run `make test` once, which creates it", pytrace=False)
     return python
+
+
+@pytest.fixture(scope="session")
+def javascript() -> Callable[..., str]:
+    """Run Node.js, with the clients at hand, and return what it prints."""
+    nodejs.install_clients()
+
+    def start(*command: str) -> str:
+        done = nodejs.run(*command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return start
 
 
 @pytest.fixture(scope="session")

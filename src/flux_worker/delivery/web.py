@@ -55,6 +55,7 @@ async def ask(
     url: str,
     headers: Mapping[str, str] = {},
     data: bytes = b"",
+    limit: int = ANSWER_LIMIT,
     **options: Any,
 ) -> Answer:
     """Send a request and return the answer.
@@ -65,6 +66,7 @@ async def ask(
         url: quoted already.
         headers: of the request, beside those of every one.
         data: the body.
+        limit: bytes of the answer's body that are read.
         options: of aiohttp.
 
     Raises:
@@ -79,10 +81,10 @@ async def ask(
         proxy=_proxy(url),
         **options,
     ) as response:
-        body = b""
-        while len(body) < ANSWER_LIMIT and (chunk := await response.content.read(ANSWER_LIMIT)):
+        body = bytearray()
+        while len(body) < limit and (chunk := await response.content.read(ANSWER_LIMIT)):
             body += chunk
-        return Answer(response.status, response.headers, body[:ANSWER_LIMIT])
+        return Answer(response.status, response.headers, bytes(body[:limit]))
 
 
 def _proxy(url: str) -> str | None:

@@ -31,8 +31,8 @@ def build(endpoints: Sequence[Endpoint], workers: int = 1, api_key: str | None =
 
     # No pages of FastAPI's own: these run scripts from elsewhere.
     app = FastAPI(openapi_url=None, lifespan=lifespan)
-    ids = [endpoint.id for endpoint in endpoints]
-    app.include_router(front_page.routes(ids, with_key=bool(api_key)))
+    about = [endpoint.about() for endpoint in endpoints]
+    app.include_router(front_page.routes(about, with_key=bool(api_key)))
     for endpoint in endpoints:
         app.include_router(worker_routes.routes(endpoint))
         # A single endpoint answers to every id: there is no other that could be meant.

@@ -1,13 +1,17 @@
-"""What a browser finds at the front door: which endpoints there are, and how to ask them."""
+"""What is found at the front door: which endpoints there are, and how to ask them.
+
+A browser finds a page, a program that accepts JSON a list.
+"""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
+from local_platform.api.answers import Json
 from local_platform.api.guards import FRONT
 
 TRY = '{"input": {"prompt": "a red square on a white background"}}'
@@ -28,6 +32,9 @@ code {{ background: #f2f2f2 }}
 <h1>Runpod's queue on this machine</h1>
 <p>Clients of Runpod's public endpoints change the host and nothing else. {key}</p>
 {endpoints}
+<h2>Playground</h2>
+<p><code>make playground</code> serves a page on which to try all of it, at
+<a href="{playground}">{playground}</a>.</p>
 <h2>Operations</h2>
 <p>Below an endpoint's URL: <code>POST /run</code>, <code>/runsync</code>,
 <code>/cancel/{{id}}</code>, <code>/retry/{{id}}</code>, <code>/purge-queue</code>;
@@ -39,6 +46,7 @@ clients it knows, <code>docs/api.md</code> for what a job's input may hold. Runp
 <a href="https://docs.runpod.io/serverless/endpoints/operations">operations of an endpoint</a>.</p>
 </html>
 """
+PLAYGROUND = "http://127.0.0.1:7860"
 KEY = "They must send the <code>LOCAL_API_KEY</code> that this server was started with."
 ENDPOINT = """<h2>{name}</h2>
 <p><code>{url}</code>{health}</p>
@@ -46,20 +54,25 @@ ENDPOINT = """<h2>{name}</h2>
 """
 
 
-def routes(endpoint_ids: Iterable[str], with_key: bool) -> APIRouter:
+def routes(endpoints: Sequence[dict[str, str | None]], with_key: bool) -> APIRouter:
     """Return the page's route.
 
     Args:
-        endpoint_ids: served under `/v2/{id}`.
+        endpoints: what each says about itself; it is served under `/v2/{id}`.
         with_key: whether clients must send a key.
     """
     router = APIRouter()
 
     @router.get(FRONT)
-    async def front_page(request: Request) -> HTMLResponse:
-        urls = {each: f"{request.base_url}v2/{quote(each)}" for each in endpoint_ids}
+    async def front_page(request: Request) -> Response:
+        if "application/json" in request.headers.get("Accept", ""):
+            return Json({"endpoints": endpoints})
+        ids = [str(each["id"]) for each in endpoints]
+        urls = {each: f"{request.base_url}v2/{quote(each)}" for each in ids}
         sections = (_section(name, url, with_key) for name, url in urls.items())
-        page = PAGE.format(key=KEY if with_key else "", endpoints="".join(sections))
+        page = PAGE.format(
+            key=KEY if with_key else "", endpoints="".join(sections), playground=PLAYGROUND
+        )
         return HTMLResponse(page, headers=NOTHING_ELSE)
 
     return router

@@ -40,6 +40,7 @@ class Endpoint:
         self.queue = JobQueue(self._send_webhook)
         vanished = self.queue.worker_vanished
         self.fleet = Fleet(endpoint_id, url, settings, vanished, log_file, program)
+        self._settings = settings
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, workers: int) -> None:
@@ -66,6 +67,11 @@ class Endpoint:
             "running": busy,
         }
         return {"jobs": jobs, "workers": workers}
+
+    def about(self) -> dict[str, str | None]:
+        """Return what the endpoint serves: its id, the settings of the model, weights and price."""
+        names = ("FLUX_MODEL", "MODEL_PATH", "PRICE_PER_MEGAPIXEL")
+        return {"id": self.id} | {name: self._settings.get(name) for name in names}
 
     async def _tick(self) -> None:
         while True:

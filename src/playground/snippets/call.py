@@ -7,8 +7,6 @@ from urllib.parse import quote
 
 from flux_worker.contract.catalog import ServedModel
 
-RUNPOD = "https://api.runpod.ai/v2"
-"""Where Runpod's own clients find endpoints unless they are told otherwise."""
 RFC_3986_RESERVED = ":/?#[]@!$&'()*+,;="
 
 

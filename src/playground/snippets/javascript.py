@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flux_worker.contract.catalog import DEV, SCHNELL
-from playground.snippets.call import RUNPOD, Call
+from playground.places import RUNPOD
+from playground.snippets.call import Call
 from playground.snippets.literals import in_javascript
 from playground.snippets.template import fill, lines
 

@@ -1,6 +1,7 @@
 """Calls in Python."""
 
-from playground.snippets.call import RUNPOD, Call
+from playground.places import RUNPOD
+from playground.snippets.call import Call
 from playground.snippets.literals import in_python
 from playground.snippets.template import fill, lines
 

@@ -1,0 +1,138 @@
+"""Asks an endpoint over Runpod's API. What goes wrong is a sentence that says what to do.
+
+https://docs.runpod.io/serverless/endpoints/operations
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import ClientError, ClientSSLError, ClientTimeout
+
+from flux_worker.delivery import web
+from flux_worker.guard import ForbiddenAddress
+from playground.places import Place
+
+PATIENCE = ClientTimeout(total=60, sock_connect=5, sock_read=30)
+"""Seconds; none of these operations waits for a job."""
+LARGEST_ANSWER = 25_000_000
+"""Bytes: more than any job's answer has, a picture of 9.45 MB as a `data:` URL included."""
+
+
+class NoAnswer(Exception):
+    """The endpoint can't be asked now; asking again may help. The message says what to do."""
+
+
+class Refused(NoAnswer):
+    """The endpoint says no, and will say so again."""
+
+
+class KeyRefused(Refused):
+    """The endpoint wants another key."""
+
+
+class UnknownJob(Refused):
+    """The endpoint has no such job."""
+
+
+async def submit(place: Place, job_input: Mapping[str, Any]) -> str:
+    """Queue a job and return its id.
+
+    Raises:
+        NoAnswer: it isn't known to be queued.
+    """
+    body = await _ask(place, "POST", "/run", {"input": dict(job_input)})
+    if not isinstance(job_id := body.get("id"), str):
+        raise Refused(f"{place.url} answers, but not as an endpoint does: check its address.")
+    return job_id
+
+
+async def status(place: Place, job_id: str) -> dict[str, Any]:
+    """Return how a job stands: its `status`, and whatever else the endpoint tells.
+
+    Raises:
+        UnknownJob: its result isn't kept any more, or it never was.
+        NoAnswer: the endpoint doesn't tell.
+    """
+    body = await _ask(place, "GET", f"/status/{job_id}")
+    if not isinstance(body.get("status"), str):
+        raise Refused(f"{place.url} answers, but not as an endpoint does: check its address.")
+    return body
+
+
+async def cancel(place: Place, job_id: str) -> None:
+    """Stop a job, whether it waits or runs.
+
+    Raises:
+        NoAnswer: it may go on.
+    """
+    await _ask(place, "POST", f"/cancel/{job_id}")
+
+
+async def _ask(place: Place, method: str, operation: str, body: object = None) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    if place.key:
+        headers["Authorization"] = f"Bearer {place.key}"
+    url = place.url + operation
+    try:
+        async with web.session(callers_url=url, allow_private=place.allow_private) as session:
+            answer = await web.ask(
+                session,
+                method,
+                url,
+                headers,
+                b"" if body is None else json.dumps(body).encode(),
+                limit=LARGEST_ANSWER,
+                timeout=PATIENCE,
+                allow_redirects=False,
+            )
+    except TimeoutError:
+        raise NoAnswer(f"{place.base_url} takes too long to answer.") from None
+    except ClientSSLError:
+        raise Refused(
+            f"{place.base_url} can't be talked to by TLS: check whether its address begins with "
+            "http:// or https://, and its certificate."
+        ) from None
+    except (ClientError, OSError) as error:
+        if forbidden := _forbidden(error):
+            raise Refused(f"{place.base_url} {forbidden}.") from None
+        raise NoAnswer(
+            f"Nothing answers at {place.base_url}: check the address and this machine's network; "
+            "on this machine, `make serve` starts an endpoint."
+        ) from None
+    try:
+        told = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        told = None
+    if answer.status == 200 and isinstance(told, dict):
+        return told
+    raise _refusal(place, operation, answer.status, told)
+
+
+def _forbidden(error: BaseException) -> ForbiddenAddress | None:
+    cause = getattr(error, "os_error", error)
+    return cause if isinstance(cause, ForbiddenAddress) else None
+
+
+def _refusal(place: Place, operation: str, code: int, told: object) -> NoAnswer:
+    said = told.get("error") if isinstance(told, dict) else None
+    reason = f" It says: {said}" if isinstance(said, str) and said else ""
+    if code in (401, 403):
+        wrong = (
+            "refuses this API key: give one of" if place.key else "wants an API key: give one of"
+        )
+        return KeyRefused(f"{place.base_url} {wrong} the account that owns {place.endpoint_id}.")
+    if code == 404 and operation == "/run":
+        return Refused(f"{place.base_url} has no endpoint {place.endpoint_id}: check the id.")
+    if code == 404:
+        return UnknownJob(
+            "The endpoint doesn't know this job: it keeps a result for half an hour, and none "
+            "beyond its own restart. A picture that was made is still in the bucket."
+        )
+    if code == 413:
+        return Refused("The request is too large for the endpoint: shorten the prompts.")
+    if code == 429:
+        return NoAnswer(f"{place.base_url} gets too many requests at the moment.")
+    if code >= 500:
+        return NoAnswer(f"{place.base_url} is out of order (HTTP {code}).{reason}")
+    return Refused(f"{place.url} refuses with HTTP {code}: check the address.{reason}")

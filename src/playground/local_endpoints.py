@@ -1,0 +1,79 @@
+"""The local platform: found where it runs, else started, with the demo weights behind it."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from flux_worker.contract.catalog import DEV, MODELS, SCHNELL, ServedModel
+from local_platform.processes import leash
+from local_platform.processes.surroundings import DEMO_WEIGHTS
+from playground.places import Place
+
+START_TIMEOUT = 60.0
+"""Seconds until the queue listens; its workers may take longer to load."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """An endpoint whose model is known."""
+
+    model: ServedModel
+    place: Place
+    price_per_megapixel: str = ""
+    """Its operator's own, or nothing."""
+    is_demo: bool = False
+    """Whether the demo model draws there, which knows shapes and colours alone."""
+
+
+def find(port: int) -> list[Served]:
+    """Return the endpoints of the platform on this port of 127.0.0.1, or none."""
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=5) as answer:
+            told = json.load(answer)
+        return [_served(f"{url}/v2", about) for about in told["endpoints"]]
+    except (URLError, OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+@contextmanager
+def running(port: int) -> Iterator[list[Served]]:
+    """Return its endpoints from start to end of a `with` block; one that runs already stays.
+
+    Raises:
+        RuntimeError: it doesn't start; it has said why.
+    """
+    if found := find(port):
+        yield found
+        return
+    # It has an environment of its own: the page's library and the worker's don't go together.
+    python = os.environ.get("WORKER_PYTHON") or sys.executable
+    models = os.environ.get("MODELS") or f"{DEV.name},{SCHNELL.name}"
+    environment = {**os.environ, "PORT": str(port), "MODELS": models}
+    platform = leash.start([python, "-m", "local_platform.commands.serve"], environment)
+    try:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not (found := find(port)):
+            if platform.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("The local platform doesn't start, for the reason above.")
+            time.sleep(0.1)
+        yield found
+    finally:
+        leash.end(platform)
+
+
+def _served(base_url: str, about: dict[str, Any]) -> Served:
+    return Served(
+        MODELS[about["FLUX_MODEL"] or DEV.name],
+        Place(base_url, about["id"]),
+        about["PRICE_PER_MEGAPIXEL"] or "",
+        bool(about["MODEL_PATH"]) and Path(about["MODEL_PATH"]).resolve() == DEMO_WEIGHTS,
+    )

@@ -1,0 +1,1 @@
+"""The page itself, in Gradio: what stands where, what happens when, and what is said."""

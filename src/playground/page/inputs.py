@@ -1,0 +1,167 @@
+"""What happens when something is typed or chosen: it is checked, priced and written as code."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from flux_worker.contract.catalog import MODELS, ServedModel
+from flux_worker.contract.values import DRAWN_SEEDS
+from playground import estimate, form, pictures
+from playground.local_endpoints import Served
+from playground.page import words
+from playground.page.layout import Layout
+from playground.page.panels import DEMO_PROMPTS, PROMPTS, hint
+from playground.places import Place
+from playground.snippets import languages
+from playground.snippets.call import Call
+
+Data = Mapping[Any, Any]
+"""What is in each component."""
+Updates = dict[Any, Any]
+"""What shall be in some of them."""
+
+
+class Inputs:
+    """The left half of the page."""
+
+    def __init__(self, layout: Layout, served: list[Served], allow_private: bool) -> None:
+        """Take what it is about.
+
+        Args:
+            layout: the page's components.
+            served: the endpoints whose model and price are known.
+            allow_private: whether others may be at private addresses.
+        """
+        self._on, self._served, self.allow_private = layout, served, allow_private
+
+    def check(self, data: Data) -> form.Checked:
+        """Hold the form against the chosen model's contract."""
+        typed = {name: data[field] for name, field in self._on.fields.items()}
+        return form.check(typed, self.model(data))
+
+    def model(self, data: Data) -> ServedModel:
+        """Return the model that is chosen."""
+        return MODELS[data[self._on.model]]
+
+    def place(self, data: Data) -> Place:
+        """Return the endpoint that is named."""
+        on = self._on
+        base_url, endpoint_id = data[on.base_url].strip().rstrip("/"), data[on.endpoint_id].strip()
+        known = any((base_url, endpoint_id) == self._named(each) for each in self._served)
+        return Place(base_url, endpoint_id, data[on.key].strip(), self.allow_private or known)
+
+    def review(self, data: Data, *, is_sent: bool = False) -> Updates:
+        """Say beside each field what is wrong with it, what the image costs, and the call's code.
+
+        That there is no prompt yet is no fault before the form is sent.
+        """
+        on, model, checked = self._on, self.model(data), self.check(data)
+        is_begun = is_sent or data[on.fields["prompt"]].strip()
+        faults = {
+            name: told for name, told in checked.faults.items() if is_begun or name != "prompt"
+        }
+        return {
+            **self._hints(faults, model),
+            on.cost: self._cost(data, checked),
+            on.code: self._code(data, checked),
+        }
+
+    def switch(self, data: Data) -> Updates:
+        """Take another model's limits, defaults and endpoint."""
+        on, model = self._on, self.model(data)
+        defaults = model.parameters.defaults()
+        differ = [
+            name
+            for name in defaults
+            if len({getattr(each.parameters, name) for each in MODELS.values()}) > 1
+        ]
+        updates: Updates = {on.fields[name]: defaults[name] for name in differ}
+        if any(self._named(each)[1] == data[on.endpoint_id] for each in self._served):
+            served = next(each for each in self._served if each.model is model)
+            updates |= {
+                on.endpoint_id: served.place.endpoint_id,
+                on.price: served.price_per_megapixel,
+            }
+        return updates
+
+    def suggest(self, data: Data) -> Updates:
+        """Offer prompts that the endpoint's model can draw."""
+        place = self.place(data)
+        named = (place.base_url, place.endpoint_id)
+        is_demo = any(self._named(each) == named and each.is_demo for each in self._served)
+        texts = DEMO_PROMPTS if is_demo else PROMPTS
+        return dict(zip(self._on.examples, texts, strict=True))
+
+    def shape(self, ratio: str, data: Data) -> Updates:
+        """Set both sides as the worker would for this aspect ratio."""
+        width, height = form.sides(ratio, self.model(data))
+        return {self._on.fields["width"]: width, self._on.fields["height"]: height}
+
+    def draw_seed(self, _: Data) -> Updates:
+        """Choose a seed."""
+        return {self._on.fields["seed"]: str(secrets.randbelow(DRAWN_SEEDS))}
+
+    def fill(self, given: Mapping[str, Any], model: ServedModel) -> Updates:
+        """Set every field: to what is given, else to the default."""
+        values = {**model.parameters.defaults(), **given}
+        values["seed"] = str(values["seed"])
+        return {
+            self._on.model: model.name,
+            **{field: values.get(name) for name, field in self._on.fields.items()},
+        }
+
+    def read_file(self, data: Data) -> Updates:
+        """Take the parameters out of a picture that was dropped."""
+        on = self._on
+        if not data[on.file]:
+            return {on.file_said: ""}
+        try:
+            with open(data[on.file], "rb") as file:
+                found = pictures.parameters(file.read(pictures.LARGEST))
+        except pictures.NoPicture as error:
+            return {on.file_said: words.problem(str(error)), on.file: None}
+        model = next(
+            (each for each in MODELS.values() if each.title == found.get("model")),
+            self.model(data),
+        )
+        given = {name: found[name] for name in form.FIELDS if name in found}
+        said = f"These are the parameters of a picture by {found.get('model')}."
+        return {**self.fill(given, model), on.file_said: words.note(said), on.file: None}
+
+    def _named(self, served: Served) -> tuple[str, str]:
+        return served.place.base_url, served.place.endpoint_id
+
+    def _hints(self, faults: Mapping[str, str], model: ServedModel) -> Updates:
+        return {
+            field: gr.update(
+                info=faults.get(name) or hint(name, model),
+                elem_classes=["invalid"] if name in faults else [],
+            )
+            for name, field in self._on.fields.items()
+        }
+
+    def _cost(self, data: Data, checked: form.Checked) -> str:
+        try:
+            price = estimate.price(self.model(data), data[self._on.price])
+        except ValueError as error:
+            return words.problem(str(error))
+        sides = {name: checked.faults.get(name) for name in ("width", "height")}
+        if any(sides.values()):
+            return words.note("The cost depends on the size.")
+        values = form.complete(checked.given, self.model(data))
+        return words.note(estimate.line(values["width"], values["height"], price))
+
+    def _code(self, data: Data, checked: form.Checked) -> Any:
+        on, model, place = self._on, self.model(data), self.place(data)
+        language = data[on.language]
+        given = form.complete(checked.given, model)
+        if not data[on.everything]:
+            given = form.differing(given, model)
+        call = Call(place.base_url, place.endpoint_id, model, given, data[on.operation].strip("/"))
+        if place.fault() or checked.request is None:
+            reasons = [place.fault(), *checked.faults.values()]
+            return gr.update(value="\n".join(filter(None, reasons)), language=None)
+        syntax = languages.SNIPPETS[language].syntax
+        return gr.update(value=languages.write(language, call), language=syntax)

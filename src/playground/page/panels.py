@@ -1,0 +1,194 @@
+"""The parts of the page."""
+
+from typing import Any
+
+import gradio as gr
+
+from flux_worker.contract import formats
+from flux_worker.contract.catalog import Bounds, ServedModel
+from playground import form
+from playground.places import RUNPOD, Place
+from playground.snippets.languages import SNIPPETS
+
+DEMO_PROMPTS = (
+    "a red circle on a white background",
+    "a yellow star on a blue background",
+    "a large pink heart on a black background",
+)
+"""What the demo model knows: shapes and colours."""
+PROMPTS = (
+    "A serene mountain landscape at sunset",
+    "A futuristic cityscape with flying cars",
+    "A fox reading a newspaper in a café, 35 mm photograph",
+)
+PREVIEW, RAW_JSON = "Preview", "Raw JSON"
+OPERATIONS = ("/run", "/runsync")
+BUTTONS = {
+    "cancel": "Cancel",
+    "use_seed": "Use this seed",
+    "use_parameters": "Use these parameters",
+    "ask_again": "Ask again",
+    "forget": "Remove",
+}
+
+Parts = dict[str, Any]
+"""Components, by their names in `Layout`."""
+
+
+def hint(name: str, model: ServedModel) -> str:
+    """Say what a field may hold."""
+    bounds = getattr(model.parameters, name, None)
+    if name == "seed":
+        return "-1 draws a new one for every run"
+    if not isinstance(bounds, Bounds):
+        return ""
+    limits = f"{bounds.low:g}–{bounds.high:g}"
+    return f"{limits}, for the negative prompt" if name == "true_cfg_scale" else limits
+
+
+def inputs(model: ServedModel) -> Parts:
+    """Make the form, with a model's limits and defaults."""
+    defaults = model.parameters.defaults()
+
+    def text(name: str, label: str, **options: Any) -> Any:
+        return gr.Textbox(str(defaults.get(name, "")), label=label, elem_id=name, **options)
+
+    def number(name: str, label: str, step: float) -> Any:
+        options = {"info": hint(name, model), "step": step, "min_width": 120, "elem_id": name}
+        return gr.Number(defaults[name], label=label, **options)
+
+    prompt = text("prompt", "Prompt", lines=3, placeholder="What the picture shows")
+    with gr.Row():
+        examples = [gr.Button("", size="sm", min_width=120) for _ in PROMPTS]
+    negative_prompt = text(
+        "negative_prompt", "Negative prompt", placeholder="What to keep out; takes twice as long"
+    )
+    image_format = gr.Radio(
+        list(formats.FORMATS),
+        value=defaults["image_format"],
+        label="Image format",
+        elem_id="image_format",
+    )
+    with gr.Accordion("Additional settings", open=True):
+        with gr.Row():
+            ratios = {each: gr.Button(each, size="sm", min_width=48) for each in form.ASPECT_RATIOS}
+        with gr.Row():
+            width, height = number("width", "Width", 16), number("height", "Height", 16)
+        with gr.Row():
+            steps = number("num_inference_steps", "Steps", 1)
+            guidance = number("guidance", "Guidance", 0.5)
+            true_cfg_scale = number("true_cfg_scale", "True CFG scale", 0.5)
+        with gr.Row():
+            seed = text("seed", "Seed", info=hint("seed", model), scale=3)
+            dice = gr.Button("⚄ New seed", size="sm", min_width=80, elem_id="dice")
+    return {
+        "fields": {
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "true_cfg_scale": true_cfg_scale,
+            "width": width,
+            "height": height,
+            "num_inference_steps": steps,
+            "guidance": guidance,
+            "seed": seed,
+            "image_format": image_format,
+        },
+        "examples": examples,
+        "ratios": ratios,
+        "dice": dice,
+        "cost": gr.HTML(elem_id="cost"),
+        "run": gr.Button("Run  (Ctrl+Enter)", variant="primary", elem_id="run"),
+        "run_said": gr.HTML(elem_id="run_said"),
+    }
+
+
+def api() -> Parts:
+    """Make the place for the code."""
+    titles = list(SNIPPETS)
+    with gr.Row():
+        language = gr.Dropdown(titles, value=titles[0], label="Language", elem_id="language")
+        operation = gr.Dropdown(
+            OPERATIONS, value="/runsync", label="Operation", elem_id="operation", min_width=120
+        )
+    return {
+        "language": language,
+        "operation": operation,
+        "everything": gr.Checkbox(label="Parameters at their defaults, too", elem_id="everything"),
+        "code": gr.Code(label="Code", interactive=False, elem_id="code", wrap_lines=True),
+    }
+
+
+def endpoint(place: Place) -> Parts:
+    """Make the fields that say where jobs go."""
+    secret = gr.InputHTMLAttributes(autocomplete="off", spellcheck=False)
+    return {
+        "base_url": gr.Textbox(
+            place.base_url, label="Base URL", info=f"Runpod's is {RUNPOD}", elem_id="base_url"
+        ),
+        "endpoint_id": gr.Textbox(place.endpoint_id, label="Endpoint id", elem_id="endpoint_id"),
+        "key": gr.Textbox(
+            "",
+            label="API key",
+            type="password",
+            info="Goes to this endpoint alone, and is forgotten with this page",
+            elem_id="key",
+            html_attributes=secret,
+        ),
+        "price": gr.Textbox(
+            "",
+            label="Price of a megapixel",
+            info="In US dollars, where it isn't the model's",
+            elem_id="price",
+        ),
+    }
+
+
+def file() -> Parts:
+    """Make the place for a picture whose parameters are wanted."""
+    return {
+        "file": gr.File(
+            label="A picture's parameters",
+            file_types=[".jpg", ".jpeg", ".png"],
+            elem_id="file",
+            height=140,
+        ),
+        "file_said": gr.HTML(elem_id="file_said"),
+    }
+
+
+def result() -> Parts:
+    """Make the right half: the run that is shown, and the others."""
+    hidden: Any = {"visible": False, "interactive": False}
+    show = gr.Dropdown([PREVIEW, RAW_JSON], value=PREVIEW, label="Result", elem_id="show")
+    state = gr.HTML(elem_id="state")
+    picture = gr.Image(
+        type="filepath", show_label=False, elem_id="picture", buttons=["fullscreen"], **hidden
+    )
+    raw = gr.Code(language="json", label="Raw JSON", elem_id="raw", wrap_lines=True, **hidden)
+    with gr.Row():
+        download = gr.DownloadButton("Download", size="sm", visible=False, elem_id="download")
+        buttons = {
+            name: gr.Button(label, size="sm", visible=False, elem_id=name)
+            for name, label in BUTTONS.items()
+        }
+    under_way = gr.Radio(label="Runs without a picture yet", visible=False, elem_id="under_way")
+    gallery = gr.Gallery(
+        label="Gallery",
+        columns=4,
+        fit_columns=False,
+        height="max-content",
+        allow_preview=False,
+        buttons=[],
+        elem_id="gallery",
+        **hidden,
+    )
+    return {
+        "show": show,
+        "state": state,
+        "picture": picture,
+        "raw": raw,
+        "download": download,
+        **buttons,
+        "under_way": under_way,
+        "gallery": gallery,
+    }

@@ -1,0 +1,116 @@
+"""What is said of a run, in HTML. Whatever others wrote is text in it, never markup."""
+
+import json
+import re
+import time
+from html import escape
+from typing import Any
+
+from playground import estimate
+from playground.runs import Run, State
+
+SHORT = 200
+"""Letters of a text that are shown among the raw JSON; a `data:` URL has millions."""
+JPEG_INSIDE = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+")
+
+
+def state(run: Run | None) -> str:
+    """Say how a run stands, with the picture as far as it has grown."""
+    if run is None:
+        return "<p>A picture appears here after <b>Run</b>. Several runs may wait at once.</p>"
+    sentence = _sentence(run)
+    trouble = f'<p class="problem" role="alert">{escape(run.problem)}</p>' if run.problem else ""
+    if run.is_final:
+        return f'<p role="status">{sentence}</p>{trouble}{_facts(run)}'
+    return f"<p>{sentence}</p>{trouble}{_bar(run)}{_preview(run)}"
+
+
+def raw(run: Run) -> str:
+    """Write what the endpoint told last; long texts are cut."""
+    return json.dumps(_cut(run.body), indent=2, ensure_ascii=False)
+
+
+def label(run: Run) -> str:
+    """Name a run in a line of text."""
+    return f"{run.state}: {caption(run)}"
+
+
+def caption(run: Run) -> str:
+    """Name a picture in a few words."""
+    prompt = " ".join(run.request.prompt.split())
+    return prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
+
+
+def problem(sentence: str) -> str:
+    """Write a sentence about what is wrong."""
+    return f'<p class="problem" role="alert">{escape(sentence)}</p>' if sentence else ""
+
+
+def note(sentence: str) -> str:
+    """Write a sentence beside something else."""
+    return f"<p>{escape(sentence)}</p>"
+
+
+def _sentence(run: Run) -> str:
+    output = run.output
+    match run.state:
+        case State.SENDING:
+            return "Sending …"
+        case State.WAITING:
+            return f"In the queue for {time.time() - run.created:.0f} s."
+        case State.DRAWING if isinstance(step := output.get("step"), int):
+            left = output.get("eta_seconds")
+            rest = f", {left:.0f} seconds left" if isinstance(left, int | float) else ""
+            return f"Step {step} of {escape(str(output.get('steps')))}{rest}."
+        case State.DRAWING:
+            return "A worker has it."
+        case State.CANCELLED:
+            return "Cancelled. Nothing is charged."
+        case State.FAILED:
+            return "No picture. Nothing is charged." if run.body.get("error") else "No picture."
+        case State.DONE if run.picture:
+            return "Done."
+        case State.DONE:
+            return "The picture is made." if run.problem else "Fetching the picture …"
+
+
+def _facts(run: Run) -> str:
+    facts = {
+        "Cost": None if run.cost is None else estimate.dollars(run.cost),
+        "Seed": str(run.request.seed) if run.state is State.DONE else None,
+        "In the queue": _seconds(run.seconds("delayTime")),
+        "At work": _seconds(run.seconds("executionTime")),
+    }
+    rows = (
+        f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts.items()
+        if value
+    )
+    return f'<dl class="facts">{"".join(rows)}</dl>'
+
+
+def _seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.1f} s"
+
+
+def _bar(run: Run) -> str:
+    percent = run.output.get("percent")
+    value = f' value="{percent}"' if isinstance(percent, int | float) else ""
+    return f'<progress max="100"{value} aria-label="Progress"></progress>'
+
+
+def _preview(run: Run) -> str:
+    preview = run.output.get("preview")
+    if not isinstance(preview, str) or not JPEG_INSIDE.fullmatch(preview):
+        return ""
+    return f'<img class="preview" src="{preview}" alt="The picture so far">'
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _cut(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_cut(each) for each in value]
+    if isinstance(value, str) and len(value) > SHORT and value.startswith("data:"):
+        return f"{value[:60]}… ({len(value):,} letters)"
+    return value

@@ -1,0 +1,117 @@
+"""The runs of each browser. They go on while its page is closed, and are found when it is back."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from flux_worker.contract.catalog import MODELS, ServedModel
+from flux_worker.contract.request import ImageRequest
+from flux_worker.errors import InvalidRequest
+from playground.places import Place
+from playground.runs import JOB_ID, Run, State
+
+log = logging.getLogger(__name__)
+
+KEPT = 50
+"""Runs of a browser, which remembers as many."""
+Note = Mapping[str, Any]
+"""What a browser remembers of a run: how to ask for it again, but for the key and the picture."""
+
+
+class Session:
+    """One browser's runs, oldest first."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin without runs; `folder` is where their pictures are saved."""
+        self.runs: list[Run] = []
+        self._folder = folder
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, request: ImageRequest, model: ServedModel, place: Place) -> Run:
+        """Send a request, and follow its job."""
+        run = Run(request, model, place)
+        self._keep(run)
+        return run
+
+    def recall(self, notes: Sequence[Note], *, allow_private: bool) -> None:
+        """Take up the runs that a browser remembers and that aren't here."""
+        known = {run.job_id for run in self.runs}
+        for note in notes:
+            with suppress(KeyError, TypeError, ValueError, InvalidRequest):  # of another version
+                run = _recalled(note, allow_private)
+                if run.job_id not in known:
+                    self._keep(run, is_recalled=True)
+        self.runs.sort(key=lambda run: run.created)
+
+    def notes(self) -> list[Note]:
+        """Return what the browser shall remember."""
+        return [_note(run) for run in self.runs if run.job_id]
+
+    def find(self, run_id: str | None) -> Run | None:
+        """Return the run of this id, if it is one of this browser's."""
+        return next((run for run in self.runs if run.id == run_id), None)
+
+    def ask_again(self, run: Run, key: str) -> None:
+        """Ask once more for a run that was lost sight of, with the key that is there now."""
+        if run.may_ask_again:
+            run.place = replace(run.place, key=key)
+            run.state = State.DONE if run.state is State.DONE else State.WAITING
+            self._follow(run)
+
+    def forget(self, run: Run) -> None:
+        """Drop a run and its file. Its job goes on, and its picture stays in the bucket."""
+        self.runs.remove(run)
+        self._tasks.pop(run.id).cancel()
+        if run.picture:
+            rmtree(run.picture.parent, ignore_errors=True)
+
+    def _keep(self, run: Run, is_recalled: bool = False) -> None:
+        self.runs.append(run)
+        self._follow(run, is_recalled)
+        for old in [each for each in self.runs if each.is_final][: max(0, len(self.runs) - KEPT)]:
+            self.forget(old)
+
+    def _follow(self, run: Run, is_recalled: bool = False) -> None:
+        following = self._until_its_end(run, is_recalled)
+        self._tasks[run.id] = asyncio.get_running_loop().create_task(following)
+
+    async def _until_its_end(self, run: Run, is_recalled: bool) -> None:
+        try:
+            await run.follow(self._folder)
+        except Exception as error:
+            # Its text may hold a piece of the prompt.
+            log.error("A run could not be followed: %s", type(error).__name__)
+            run.state, run.problem = State.FAILED, "The playground failed: its log says how."
+        if is_recalled and run.is_gone:
+            self.forget(run)
+
+
+def _note(run: Run) -> Note:
+    url = run.output.get("image_url")
+    lasts = isinstance(url, str) and url.startswith("http") and not run.place.is_here
+    return {
+        "job": run.job_id,
+        "base_url": run.place.base_url,
+        "endpoint_id": run.place.endpoint_id,
+        "model": run.model.name,
+        "input": run.request.model_dump(exclude_none=True),
+        "created": run.created,
+        "body": run.body if run.state is State.DONE and lasts else None,
+    }
+
+
+def _recalled(note: Note, allow_private: bool) -> Run:
+    model = MODELS[note["model"]]
+    place = Place(note["base_url"], note["endpoint_id"], allow_private=allow_private)
+    if place.fault() or not JOB_ID.fullmatch(note["job"]):
+        raise ValueError("what is remembered is no run")
+    request, _ = ImageRequest.parse(note["input"], model)
+    run = Run(request, model, place, note["job"], created=float(note["created"]))
+    if body := note["body"]:
+        run.body, run.state = dict(body), State.DONE
+    return run

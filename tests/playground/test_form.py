@@ -1,0 +1,100 @@
+import pytest
+
+from flux_worker.contract.catalog import DEV, SCHNELL
+from playground import form
+
+AS_OPENED = {**dict.fromkeys(form.FIELDS), **DEV.parameters.defaults(), "seed": "-1"}
+
+
+def typed(**values):
+    return {**AS_OPENED, "prompt": "a red circle", "negative_prompt": "", **values}
+
+
+def test_a_form_as_it_opens_asks_for_the_defaults():
+    checked = form.check(typed(), DEV)
+    assert not checked.faults
+    assert form.differing(checked.given, DEV) == {"prompt": "a red circle"}
+    assert form.complete(checked.given, DEV) == {
+        "prompt": "a red circle",
+        "true_cfg_scale": 2.0,
+        "width": 1024,
+        "height": 1024,
+        "num_inference_steps": 28,
+        "guidance": 7.5,
+        "seed": -1,
+        "image_format": "jpeg",
+    }
+
+
+def test_a_seed_that_is_left_open_is_drawn_for_the_run_and_stays_open_in_the_code():
+    checked = form.check(typed(), DEV)
+    assert checked.request.seed >= 0
+    assert checked.given["seed"] == -1
+
+
+def test_the_largest_seed_is_exact():
+    checked = form.check(typed(seed=" 9223372036854775807 "), DEV)
+    assert checked.request.seed == checked.given["seed"] == 2**63 - 1
+
+
+def test_blank_fields_stand_for_the_defaults():
+    blank = typed(width=None, seed=" ", guidance=None, num_inference_steps=None)
+    checked = form.check(blank, SCHNELL)
+    assert (checked.request.width, checked.request.guidance) == (1024, 7.5)
+    assert checked.request.num_inference_steps == 4
+    assert form.differing(checked.given, SCHNELL) == {"prompt": "a red circle"}
+
+
+@pytest.mark.parametrize(
+    ("values", "faults"),
+    [
+        ({"prompt": ""}, {"prompt": "prompt is required"}),
+        ({"prompt": " "}, {"prompt": "prompt must not be blank"}),
+        ({"width": 2000.0}, {"width": "width must be between 256 and 1536 (got 2000)"}),
+        (
+            {"height": 100.5},
+            {"height": "height must be an integer between 256 and 1536 (got 100.5)"},
+        ),
+        (
+            {"seed": "0x1", "guidance": 11},
+            {
+                "seed": 'seed must be an integer between -1 and 9223372036854775807 (got "0x1")',
+                "guidance": "guidance must be between 0.0 and 10.0 (got 11)",
+            },
+        ),
+        ({"seed": "9" * 31}, {"seed": None}),
+    ],
+)
+def test_each_fault_belongs_to_its_field_in_the_workers_words(values, faults):
+    told = form.check(typed(**values), DEV).faults
+    assert set(told) == set(faults)
+    for name, sentence in faults.items():
+        assert sentence is None or told[name] == sentence
+
+
+def test_the_limits_are_the_chosen_models():
+    assert not form.check(typed(num_inference_steps=28), DEV).faults
+    assert form.check(typed(num_inference_steps=28), SCHNELL).faults == {
+        "num_inference_steps": "num_inference_steps must be between 1 and 8 (got 28)"
+    }
+
+
+def test_whats_typed_in_a_prompt_is_a_prompt_even_if_it_is_a_number():
+    assert form.check(typed(prompt="42"), DEV).request.prompt == "42"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "sides"),
+    [
+        ("1:1", (1024, 1024)),
+        ("4:3", (1184, 880)),
+        ("3:4", (880, 1184)),
+        ("16:9", (1360, 768)),
+        ("9:16", (768, 1360)),
+    ],
+)
+def test_a_ratio_makes_the_sides_that_the_worker_makes_of_it(ratio, sides):
+    assert form.sides(ratio, DEV) == sides
+    sent = {"prompt": "x", "aspect_ratio": ratio}
+    request, _ = form.ImageRequest.parse(sent, DEV)
+    assert (request.width, request.height) == sides

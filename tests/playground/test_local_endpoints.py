@@ -1,0 +1,41 @@
+from pathlib import Path
+
+from loopback import serving as answering
+from running_platform import DEV, SCHNELL, serving
+
+from flux_worker.contract import catalog
+from local_platform.processes.ports import free_ports
+from local_platform.processes.surroundings import demo_environment
+from playground import local_endpoints
+from playground.local_endpoints import Served
+from playground.places import Place
+
+
+def port_of(url):
+    return int(url.rpartition(":")[2])
+
+
+def test_a_platform_that_runs_is_found_with_what_it_serves(tmp_path):
+    own = {"FLUX_MODEL": "schnell", "MODEL_PATH": str(tmp_path), "PRICE_PER_MEGAPIXEL": "0.5"}
+    settings = [demo_environment({"FLUX_MODEL": "dev"}), own]
+    with serving(0, settings, ids=(DEV, SCHNELL)) as platform:
+        base = f"{platform.url}/v2"
+        found = [
+            Served(catalog.DEV, Place(base, DEV), "", is_demo=True),
+            Served(catalog.SCHNELL, Place(base, SCHNELL), "0.5"),
+        ]
+        with local_endpoints.running(port_of(platform.url)) as served:
+            assert served == found
+        assert local_endpoints.find(port_of(platform.url)) == found, "it goes on"
+
+
+def test_another_program_is_no_platform():
+    pages = [b"", b"<html>", b"[]", b'{"endpoints": 5}', b'{"endpoints": [{}]}']
+    for page in pages:
+        with answering(lambda request, page=page: request.answer(200, page)) as url:
+            assert local_endpoints.find(port_of(url)) == []
+    assert local_endpoints.find(free_ports(1)[0]) == []
+
+
+def test_the_demo_is_known_by_its_folder():
+    assert Path(demo_environment({})["MODEL_PATH"]).resolve() == local_endpoints.DEMO_WEIGHTS

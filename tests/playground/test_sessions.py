@@ -1,0 +1,171 @@
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from scripted_endpoint import report, scripted
+from test_runs import DONE, DRAWS, asked
+
+from flux_worker.contract.catalog import DEV
+from playground import runs, sessions
+from playground.places import Place
+from playground.runs import State
+from playground.sessions import Session
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(runs, "PAUSE", 0.01)
+
+
+async def ended(session):
+    while not all(run.is_final for run in session.runs):
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def opened(folder, notes=()):
+    session = Session(folder)
+    # Through JSON, as a browser keeps it.
+    session.recall(json.loads(json.dumps(list(notes))), allow_private=True)
+    yield session
+    for run in list(session.runs):
+        session.forget(run)
+
+
+def test_several_runs_are_followed_at_once_and_remembered(tmp_path):
+    async def both(endpoint):
+        async with opened(tmp_path) as session:
+            first = session.start(asked(), DEV, endpoint.place("my-key"))
+            second = session.start(asked(prompt="a blue star"), DEV, endpoint.place("my-key"))
+            await ended(session)
+            assert session.runs == [first, second]
+            return session.notes()
+
+    with scripted(status=[DRAWS, DONE]) as endpoint:
+        notes = asyncio.run(both(endpoint))
+    assert [note["input"]["prompt"] for note in notes] == ["a red circle", "a blue star"]
+    kept = json.dumps(notes)
+    assert "my-key" not in kept
+    assert "base64" not in kept
+
+
+def test_a_run_that_was_under_way_is_found_when_the_browser_is_back(tmp_path):
+    async def leave(endpoint):
+        async with opened(tmp_path) as session:
+            run = session.start(asked(), DEV, endpoint.place())
+            while run.state is not State.DRAWING:
+                await asyncio.sleep(0.01)
+            return session.notes()
+
+    async def come_back(notes):
+        async with opened(tmp_path, notes) as session:
+            await ended(session)
+            (run,) = session.runs
+            return run.state, run.picture is not None, run.request
+
+    with scripted(status=DRAWS) as endpoint:
+        notes = asyncio.run(leave(endpoint))
+        endpoint.answers["status"] = [DONE]
+        assert asyncio.run(come_back(notes)) == (State.DONE, True, asked())
+
+
+def test_what_the_endpoint_has_forgotten_is_forgotten(tmp_path):
+    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), "job-1"))
+
+    async def come_back(url):
+        there = {**note, "base_url": url}
+        async with opened(tmp_path, [there]) as session:
+            await ended(session)
+            return session.runs
+
+    with scripted(status=(404, {})) as endpoint:
+        assert asyncio.run(come_back(f"{endpoint.url}/v2")) == []
+
+
+def test_a_run_whose_key_is_missing_stays_until_the_key_is_there(tmp_path):
+    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), "job-1"))
+
+    async def come_back(endpoint):
+        there = {**note, "base_url": f"{endpoint.url}/v2"}
+        async with opened(tmp_path, [there]) as session:
+            await ended(session)
+            (run,) = session.runs
+            assert "wants an API key" in run.problem
+            endpoint.answers["status"] = [DONE]
+            session.ask_again(run, "my-key")
+            assert not run.is_final
+            await ended(session)
+            return run, endpoint.asked[-1]
+
+    with scripted(status=(401, {})) as endpoint:
+        run, asked_last = asyncio.run(come_back(endpoint))
+    assert run.picture
+    assert asked_last == ("status", None, "Bearer my-key")
+
+
+def test_a_browser_with_two_pages_has_each_run_once(tmp_path):
+    async def twice(endpoint):
+        async with opened(tmp_path) as session:
+            session.start(asked(), DEV, endpoint.place())
+            await ended(session)
+            session.recall(session.notes(), allow_private=True)
+            return len(session.runs)
+
+    with scripted(status=DONE) as endpoint:
+        assert asyncio.run(twice(endpoint)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "flux-9"},
+        {"job": "../../x"},
+        {"job": None},
+        {"base_url": "file:///etc"},
+        {"input": {"prompt": "x", "width": 99999}},
+        {"created": "yesterday"},
+        {"endpoint_id": 5},
+    ],
+)
+def test_what_a_browser_remembers_wrongly_is_left_out(tmp_path, change):
+    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), "job-1"))
+
+    async def come_back():
+        async with opened(tmp_path, [{**note, **change}, {}, 5, None]) as session:
+            return session.runs
+
+    assert asyncio.run(come_back()) == []
+
+
+def test_the_oldest_pictures_make_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(sessions, "KEPT", 2)
+
+    async def four(endpoint):
+        async with opened(tmp_path) as session:
+            for seed in range(4):
+                session.start(asked(seed=seed), DEV, endpoint.place())
+                await ended(session)
+            return [run.request.seed for run in session.runs], len(list(tmp_path.glob("*/*")))
+
+    with scripted(status=DONE) as endpoint:
+        assert asyncio.run(four(endpoint)) == ([2, 3], 2)
+
+
+def test_a_run_that_cannot_be_followed_says_so(tmp_path, monkeypatch, caplog):
+    async def fail(*_):
+        raise ZeroDivisionError("a red circle")
+
+    async def one(endpoint):
+        async with opened(tmp_path) as session:
+            run = session.start(asked(), DEV, endpoint.place())
+            await ended(session)
+            return run
+
+    monkeypatch.setattr(runs.Run, "follow", fail)
+    with scripted(status=report("IN_QUEUE")) as endpoint:
+        run = asyncio.run(one(endpoint))
+    assert run.state is State.FAILED
+    assert "its log says how" in run.problem
+    assert "ZeroDivisionError" in caplog.text
+    assert "circle" not in caplog.text

@@ -1,0 +1,72 @@
+import json
+
+import pytest
+
+from flux_worker.contract.catalog import DEV
+from flux_worker.contract.request import ImageRequest
+from playground.page import words
+from playground.places import Place
+from playground.runs import Run, State
+
+EVIL = "<img src=x onerror=alert(1)>\"'&${alert(1)}"
+
+
+def run(state=State.DRAWING, problem=None, prompt=EVIL, **body):
+    request, _ = ImageRequest.parse({"prompt": prompt, "seed": 7}, DEV)
+    made = Run(request, DEV, Place("http://h/v2", "abc"), "job-1", state=state, body=body)
+    made.problem = problem
+    return made
+
+
+def test_what_others_wrote_is_text():
+    output = {"step": 1, "steps": EVIL, "percent": EVIL, "eta_seconds": EVIL, "preview": EVIL}
+    for state in State:
+        told = words.state(run(state, EVIL, output=output | {"cost": EVIL}, delayTime=EVIL))
+        assert "<img" not in told
+        assert "onerror" not in told.replace("&lt;img src=x onerror=alert(1)&gt;", "")
+    assert "<img" not in words.problem(EVIL) + words.note(EVIL)
+
+
+@pytest.mark.parametrize(
+    "preview",
+    ["https://elsewhere/x.jpg", 'data:image/jpeg;base64,AA" onload="x', "data:text/html,x"],
+)
+def test_a_preview_that_is_no_picture_is_not_shown(preview):
+    assert "<img" not in words.state(run(output={"step": 1, "steps": 2, "preview": preview}))
+
+
+def test_a_running_job_says_its_step_the_time_left_and_shows_what_it_becomes():
+    output = {"step": 12, "steps": 28, "percent": 43, "eta_seconds": 1.9}
+    told = words.state(run(output=output | {"preview": "data:image/jpeg;base64,AAAA"}))
+    assert "Step 12 of 28, 2 seconds left." in told
+    assert 'value="43"' in told
+    assert 'src="data:image/jpeg;base64,AAAA"' in told
+
+
+def test_a_failure_and_a_cancelled_job_are_told_to_cost_nothing():
+    assert "Nothing is charged" in words.state(run(State.CANCELLED))
+    assert "Nothing is charged" in words.state(run(State.FAILED, "x", error="x"))
+    assert "Nothing is charged" not in words.state(run(State.FAILED, "lost sight of"))
+
+
+def test_the_facts_have_every_decimal():
+    told = words.state(
+        run(State.DONE, "x", output={"cost": 0.0025165824}, delayTime=120, executionTime=3400)
+    )
+    for fact in ("$0.0025165824", "<dd>7</dd>", "0.1 s", "3.4 s"):
+        assert fact in told
+
+
+def test_raw_json_is_the_endpoints_word_but_for_a_files_letters():
+    body = {"id": "job-1", "output": {"image_url": "data:image/png;base64," + "A" * 9_000_000}}
+    shown = json.loads(words.raw(run(**body)))
+    assert shown["id"] == "job-1"
+    assert len(words.raw(run(**body))) < 1_000
+    assert "9,000,022 letters" in shown["output"]["image_url"]
+    url = {"output": {"image_url": "https://bucket/x?X-Amz=" + "a" * 2_000}}
+    assert json.loads(words.raw(run(**url))) == url
+
+
+def test_a_long_prompt_is_named_in_a_line():
+    assert words.label(run(State.WAITING, prompt="a\nb " * 100)).startswith("waiting: a b a b")
+    assert len(words.label(run(prompt="x" * 5_000))) < 80

@@ -66,7 +66,7 @@ def _empty_environment() -> Iterator[list[str]]:
     """The command that is its pip."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
-        yield [f"{folder}/bin/python", "-m", "pip"]
+        yield [f"{folder}/bin/python", "-I", "-m", "pip"]
 
 
 def _installed(pip: list[str]) -> list[str]:

@@ -90,7 +90,7 @@ def playground_python() -> Path:
 @pytest.fixture(scope="session")
 def javascript() -> Callable[..., str]:
     """Run Node.js, with the clients at hand, and return what it prints."""
-    nodejs.install_clients()
+    nodejs.install()
 
     def start(*command: str) -> str:
         done = nodejs.run(*command)

@@ -14,7 +14,9 @@ from typing import Any
 
 import nodejs
 import pytest
+from browser import started
 from diffusers import FluxPipeline
+from playwright.sync_api import Browser
 from torch import nn
 
 from flux_worker.contract.catalog import DEV, ServedModel
@@ -55,7 +57,7 @@ except CannotStart as reason:
 """
 
 
-REAL_PARTS = frozenset({"javascript", "pipe", "playground_python", "s3", "search"})
+REAL_PARTS = frozenset({"browser", "javascript", "pipe", "playground_python", "s3", "search"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,6 +87,13 @@ def playground_python() -> Path:
     if not python.exists():
         pytest.fail(f"{python} is missing: run `make test` once, which creates it", pytrace=False)
     return python
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; not for the session, since the files after this one need `asyncio.run`."""
+    with started() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

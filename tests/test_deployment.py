@@ -143,7 +143,7 @@ def test_the_playground_has_the_workers_version_of_what_both_have():
 
 
 def test_the_playgrounds_environment_is_as_pinned_and_has_no_torch(playground_python):
-    freeze = [playground_python, "-m", "pip", "freeze", "--exclude-editable"]
+    freeze = [playground_python, "-I", "-m", "pip", "freeze", "--exclude-editable"]
     there = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.splitlines()
     assert there == pinned("playground.txt"), "`make test` brings it up to date"
     imports = "import gradio, flux_worker.contract.request, flux_worker.settings, local_platform"

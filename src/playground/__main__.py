@@ -1,12 +1,14 @@
 """`make playground`: serves the page, with the local platform where no endpoint is named."""
 
 import os
+import signal
+import socket
 import sys
 import tempfile
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Timer
+from typing import Any
 
 import uvicorn
 
@@ -14,11 +16,28 @@ from local_platform.processes import surroundings
 from local_platform.processes.ports import check_free, port_from_environment
 
 HOST, PORT = "127.0.0.1", 7860
+LAST_WORDS = 1
+"""Seconds that open pages have when it ends: they would hold it for as long as they are open."""
+
+
+class Server(uvicorn.Server):
+    """Says where it is as soon as it listens, and shows itself where there is a screen."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if self.started:
+            host = HOST if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
+            address = f"http://{host}:{self.config.port}"
+            print(f"Playground: {address} (Ctrl-C to end).", file=sys.stderr, flush=True)
+            if _has_a_screen():
+                webbrowser.open(address)
 
 
 def main() -> None:
     """Serve until Ctrl-C."""
     surroundings.isolate()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is opened here is closed
     with surroundings.ending_in_words(), ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="playground-")))
         # Gradio reads these when it is imported.
@@ -35,11 +54,8 @@ def main() -> None:
             served = opened.enter_context(local_endpoints.running(port_from_environment()))
             place = served[0].place
         page = server.app(place, served, folder, for_all=host != HOST)
-        address = f"http://{HOST if host == '0.0.0.0' else host}:{port}"  # noqa: S104
-        print(f"Playground: {address} (Ctrl-C to end).", file=sys.stderr, flush=True)
-        if _has_a_screen():
-            Timer(1, webbrowser.open, [address]).start()
-        uvicorn.run(page, host=host, port=port, log_level="warning")
+        options: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": LAST_WORDS}
+        Server(uvicorn.Config(page, host, port, **options)).run()
 
 
 def _has_a_screen() -> bool:

@@ -25,6 +25,10 @@ LARGEST_FILE = "20mb"
 THEME = gr.themes.Base(
     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 ).set(
+    color_accent="*primary_600",
+    color_accent_soft="*primary_100",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_300",
     block_info_text_color="*neutral_600",

@@ -164,4 +164,4 @@ class Inputs:
             reasons = [place.fault(), *checked.faults.values()]
             return gr.update(value="\n".join(filter(None, reasons)), language=None)
         syntax = languages.SNIPPETS[language].syntax
-        return gr.update(value=languages.write(language, call), language=syntax)
+        return gr.update(value=languages.write(language, call).rstrip(), language=syntax)

@@ -1,0 +1,543 @@
+"""The page, as people use it, in a real browser."""
+
+import base64
+import http.client
+import io
+import json
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from browser import watched_page
+from conftest import ROOT
+from PIL import Image
+from playwright.sync_api import expect
+from running_platform import DEV, SCHNELL, serving
+from running_playground import playing
+from scripted_endpoint import report, scripted
+
+from builder.demo_model.judge import colour_name
+from flux_worker.contract.catalog import MODELS
+from flux_worker.delivery.images import read_parameters
+from local_platform.processes.surroundings import demo_environment
+from playground.places import Place
+from playground.snippets.call import Call
+from playground.snippets.languages import SNIPPETS, write
+
+pytestmark = pytest.mark.real
+
+PICTURES = ROOT / "out" / "playground"
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 1000}
+CLIPBOARD = ["clipboard-read", "clipboard-write"]
+A_WHILE = 60_000
+"""Milliseconds; more than anything here takes on a busy machine."""
+EVIL = "<img src=x onerror=\"document.title='evil'\"> \"quotes\" 'n' \\back $HOME `x` ${y} 🔴"
+
+
+@pytest.fixture(scope="module")
+def platform(s3, tmp_path_factory):
+    log = tmp_path_factory.mktemp("platform") / "worker.log"
+    each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
+    with serving(1, each, log_file=log, ids=(DEV, SCHNELL)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def playground(platform, playground_python, tmp_path_factory):
+    log = tmp_path_factory.mktemp("playground") / "playground.log"
+    with playing(playground_python, log, PORT=platform.url.rpartition(":")[2]) as url:
+        yield url
+
+
+class Visitor:
+    """Somebody at the page."""
+
+    def __init__(self, watched):
+        self.watched, self.page = watched, watched.page
+
+    def __getitem__(self, name):
+        return self.page.locator(f"#{name}")
+
+    def field(self, name):
+        return self[name].locator("input, textarea").first
+
+    def type(self, **values):
+        for name, value in values.items():
+            self.field(name).fill(str(value))
+
+    def choose(self, name, label):
+        """Take an option of a dropdown."""
+        self.field(name).click()
+        self.page.get_by_role("option", name=label, exact=True).click()
+
+    def small(self, prompt="a red circle on a white background", **more):
+        """Ask for what is drawn quickly."""
+        self.type(prompt=prompt, width=256, height=256, num_inference_steps=2, **more)
+        self.sees("cost", "0.065536 megapixels")
+
+    def run(self):
+        self["run"].click()
+
+    def sees(self, name, text):
+        expect(self[name]).to_contain_text(text, timeout=A_WHILE)
+
+    def done(self):
+        """Wait for the picture, and return its file."""
+        self.sees("state", "Done.")
+        expect(self["picture"].locator("img")).to_be_visible()
+        with self.page.expect_download() as download:
+            self["download"].click()
+        return Path(download.value.path()).read_bytes(), download.value.suggested_filename
+
+    def fact(self, name):
+        return self["state"].locator(f"div:has(> dt:text-is('{name}')) dd").inner_text()
+
+    def picture(self, name):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def visit(browser, playground):
+    """Open the page; afterwards nothing was asked of another machine, and nothing failed."""
+    opened = []
+
+    def open_page(url=playground, viewport=DESKTOP, **options):
+        context = watched_page(browser, viewport=viewport, **options)
+        watched = context.__enter__()
+        opened.append((context, watched))
+        watched.page.goto(url)
+        visitor = Visitor(watched)
+        visitor.sees("cost", "megapixels")
+        return visitor
+
+    yield open_page
+    for context, watched in opened:
+        assert not watched.elsewhere
+        assert not watched.errors
+        context.__exit__(None, None, None)
+
+
+def test_a_picture_is_drawn_as_asked_and_costs_what_was_said(visit):
+    person = visit()
+    person.small(seed=7)
+    estimate = person["cost"].inner_text()
+    person.run()
+    data, name = person.done()
+    assert name == "flux-dev-7.jpg"
+    made = read_parameters(data)
+    assert made["prompt"] == "a red circle on a white background"
+    assert (made["seed"], made["num_inference_steps"], made["guidance"]) == (7, 2, 7.5)
+    assert person.fact("Cost") == estimate.rpartition(" ")[2] == "$0.00131072"
+    assert person.fact("Seed") == "7"
+    assert person.fact("In the queue").endswith(" s")
+    assert person.fact("At work").endswith(" s")
+
+
+def test_the_seed_that_was_drawn_can_be_used_again(visit):
+    person = visit()
+    person.small(seed=-1)
+    person.run()
+    first, _ = person.done()
+    seed = person.fact("Seed")
+    assert read_parameters(first)["seed"] == int(seed)
+    person["use_seed"].click()
+    expect(person.field("seed")).to_have_value(seed)
+    person.run()
+    expect(person["gallery"].locator("img")).to_have_count(2, timeout=A_WHILE)
+    assert person.done()[0] == first
+    person["dice"].click()
+    expect(person.field("seed")).not_to_have_value(seed)
+    assert 0 <= int(person.field("seed").input_value()) < 2**32
+
+
+def test_size_and_model_set_the_documented_costs(visit):
+    person = visit()
+    for width, height, cost in ((1024, 1024, "0.02097152"), (512, 512, "0.00524288")):
+        person.type(width=width, height=height)
+        person.sees("cost", f"${cost}")
+    person.page.get_by_role("button", name="16:9").click()
+    expect(person.field("width")).to_have_value("1360")
+    expect(person.field("height")).to_have_value("768")
+    person.sees("cost", "1.04448 megapixels, $0.0208896")
+    person.page.get_by_label("FLUX.1-schnell").check()
+    expect(person.field("num_inference_steps")).to_have_value("4")
+    person.sees("num_inference_steps", "1–8")
+    person.sees("cost", "$0.002506752")
+    person["price"].page.get_by_role("button", name="Endpoint").click()
+    expect(person.field("endpoint_id")).to_have_value(SCHNELL)
+    person.type(price="1")
+    person.sees("cost", "$1.04448")
+
+
+def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(visit, platform):
+    person = visit()
+    before = platform("GET", f"/v2/{DEV}/health")[1]["jobs"]
+    person.type(prompt="a red circle", width=2000, seed="x")
+    person.sees("width", "width must be between 256 and 1536 (got 2000)")
+    person.sees("seed", 'seed must be an integer between -1 and 9223372036854775807 (got "x")')
+    person.run()
+    person.sees(
+        "run_said", "Invalid parameter: width must be between 256 and 1536 (got 2000); seed"
+    )
+    person.type(width=256, seed=1, prompt="")
+    person.sees("width", "256–1536")
+    person.run()
+    person.sees("prompt", "prompt is required")
+    assert platform("GET", f"/v2/{DEV}/health")[1]["jobs"] == before
+
+
+def test_a_cancelled_run_frees_the_gpu_for_the_next(visit, platform):
+    person = visit()
+    person.type(prompt="a blue star", num_inference_steps=50)
+    person.run()
+    person.sees("state", "of 50")
+    expect(person["state"].locator("progress")).to_be_visible()
+    expect(person["state"].locator("img.preview")).to_be_visible(timeout=A_WHILE)
+    person.sees("state", "seconds left")
+    person.picture("while-it-runs")
+    person["cancel"].click()
+    person.sees("state", "Cancelled. Nothing is charged.")
+    person.small()
+    person.run()
+    person.done()
+    jobs = platform("GET", f"/v2/{DEV}/health")[1]["jobs"]
+    assert jobs["inProgress"] == jobs["inQueue"] == 0
+
+
+def test_several_runs_wait_and_a_closed_page_loses_none(visit):
+    person = visit()
+    person.small()
+    runs = person.page.locator("#under_way label, #gallery button img")
+    for number, prompt in enumerate(("a red circle", "a blue star", "a green square"), start=1):
+        person.type(prompt=f"{prompt} on a white background")
+        person.run()
+        expect(runs).to_have_count(number)
+    context = person.page.context
+    person.page.close()
+    back = Visitor(person.watched)
+    back.page = context.new_page()
+    back.page.goto(person.watched.requests[0])
+    expect(back["gallery"].locator("img")).to_have_count(3, timeout=A_WHILE)
+    expect(back["under_way"]).to_be_hidden()
+
+
+def test_a_picture_of_the_gallery_gives_its_parameters_back(visit):
+    person = visit()
+    person.small("a red circle on a white background", seed=11, guidance=3.5)
+    person.run()
+    person.done()
+    person.type(prompt="a blue star", seed=12)
+    person.page.get_by_label("FLUX.1-schnell").check()
+    expect(person.field("num_inference_steps")).to_have_value("4")
+    person.run()
+    expect(person["gallery"].locator("img")).to_have_count(2, timeout=A_WHILE)
+    person.sees("state", "Done.")
+    person["gallery"].locator("button").nth(1).click()
+    person.sees("state", "11")
+    person["use_parameters"].click()
+    expect(person.field("prompt")).to_have_value("a red circle on a white background")
+    for name, value in (("seed", "11"), ("guidance", "3.5"), ("num_inference_steps", "2")):
+        expect(person.field(name)).to_have_value(value)
+    expect(person.page.get_by_label("FLUX.1-dev")).to_be_checked()
+    person["forget"].click()
+    expect(person["gallery"].locator("img")).to_have_count(1)
+
+
+@pytest.mark.parametrize("image_format", ["jpeg", "png"])
+def test_a_file_that_is_dropped_anywhere_gives_its_parameters_back(visit, image_format):
+    person = visit()
+    person.page.get_by_label(image_format).check()
+    person.small(EVIL, negative_prompt="blue\nor green", seed=2**63 - 1, true_cfg_scale=1.5)
+    person.run()
+    data, name = person.done()
+    other = visit()
+    dropped = other.page.evaluate_handle(
+        """([data, name]) => {
+            const files = new DataTransfer();
+            files.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], name));
+            return files;
+        }""",
+        [base64.b64encode(data).decode(), name],
+    )
+    other.page.dispatch_event("h1", "drop", {"dataTransfer": dropped})
+    other.sees("file_said", "parameters of a picture by demo")
+    expect(other.field("prompt")).to_have_value(EVIL)
+    expect(other.field("negative_prompt")).to_have_value("blue\nor green")
+    expect(other.field("seed")).to_have_value(str(2**63 - 1))
+    expect(other.field("true_cfg_scale")).to_have_value("1.5")
+
+
+def test_a_file_without_parameters_is_said_to_have_none(visit, tmp_path):
+    person = visit()
+    plain = tmp_path / "plain.png"
+    Image.new("RGB", (8, 8)).save(plain)
+    for content in (plain.read_bytes(), b"nonsense"):
+        plain.write_bytes(content)
+        person["file"].locator("input[type=file]").set_input_files(plain)
+        person.sees("file_said", "no" if content == b"nonsense" else "carries no parameters")
+
+
+def test_raw_json_is_what_the_endpoint_answered(visit, platform):
+    person = visit()
+    person.small()
+    person.run()
+    person.done()
+    person.choose("show", "Raw JSON")
+    expect(person["raw"]).to_be_visible()
+    expect(person["picture"]).to_be_hidden()
+    shown = json.loads("".join(person["raw"].locator(".cm-line").all_inner_texts()))
+    assert shown == platform("GET", f"/v2/{DEV}/status/{shown['id']}")[1]
+
+
+def test_every_piece_of_code_is_copied_as_it_is_shown(visit, platform):
+    person = visit(permissions=CLIPBOARD)
+    person.small(EVIL, seed=7)
+    person.page.get_by_role("button", name="Endpoint").click()
+    person.type(key="a-secret-key")
+    person.page.get_by_role("tab", name="API").click()
+    parameters = {"prompt": EVIL, "width": 256, "height": 256, "num_inference_steps": 2, "seed": 7}
+    for language in SNIPPETS:
+        person.choose("language", language)
+        for operation in ("run", "runsync"):
+            person.choose("operation", f"/{operation}")
+            wanted = write(
+                language, Call(f"{platform.url}/v2", DEV, MODELS["dev"], parameters, operation)
+            )
+            assert copied(person, wanted.rstrip()) == wanted.rstrip()
+    person["everything"].locator("input").check()
+    assert "true_cfg_scale" in copied(person)
+
+
+def copied(person, wanted=None):
+    """Press the button until the clipboard has what is wanted: the page takes a moment."""
+    for _ in range(50):
+        person["code"].get_by_role("button", name="Copy").first.click()
+        text = person.page.evaluate("navigator.clipboard.readText()")
+        if text == wanted or (wanted is None and "guidance" in text):
+            break
+        person.page.wait_for_timeout(100)
+    return text
+
+
+def test_a_wrong_key_is_said_and_the_right_one_is_kept_nowhere(
+    visit, browser, playground_python, s3, tmp_path
+):
+    key = "a-secret-key-that-is-right"
+    settings = demo_environment(s3.environment)
+    temporary, log = tmp_path / "temporary", tmp_path / "playground.log"
+    temporary.mkdir()
+    with (
+        serving(1, settings, api_key=key, log_file=tmp_path / "worker.log") as platform,
+        playing(
+            playground_python, log, ENDPOINT_URL=f"{platform.url}/v2/{DEV}", TMPDIR=str(temporary)
+        ) as url,
+    ):
+        person = visit(url, permissions=CLIPBOARD)
+        person.small()
+        person.run()
+        person.sees("state", "wants an API key")
+        person.page.get_by_role("button", name="Endpoint").click()
+        person.type(key="wrong")
+        person.run()
+        person.sees("state", "refuses this API key")
+        person.type(key=key)
+        person.run()
+        person.done()
+        person.page.get_by_role("tab", name="API").click()
+        assert key not in copied(person, "nothing that is there")
+        assert key not in "".join(person.watched.requests)
+        stored = person.page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+        assert key not in stored
+        files = [path for path in temporary.rglob("*") if path.is_file()]
+        assert files, "the picture is one"
+        assert not [path for path in files if key.encode() in path.read_bytes()]
+        person.page.reload()
+        expect(person["gallery"].locator("img")).to_have_count(1, timeout=A_WHILE)
+        person.page.get_by_role("button", name="Endpoint").click()
+        assert person.field("key").input_value() == ""
+    assert key not in log.read_text()
+    assert "red circle" not in log.read_text()
+
+
+def test_an_endpoint_that_goes_away_is_asked_again_until_it_is_back(
+    visit, playground_python, tmp_path
+):
+    done = report("COMPLETED", output={"image_url": "data:image/png;base64,AAAA", "cost": 0.1})
+    draws = report("IN_PROGRESS", output={"step": 1, "steps": 28, "percent": 4, "eta_seconds": 9})
+    with scripted(status=draws) as endpoint:
+        place = endpoint.place()
+        with playing(playground_python, tmp_path / "log", ENDPOINT_URL=place.url) as url:
+            person = visit(url)
+            person.type(prompt="a red circle")
+            person.run()
+            person.sees("state", "Step 1 of 28, 9 seconds left.")
+            endpoint.answers["status"] = [(502, b"")]
+            person.sees("state", "is out of order (HTTP 502). Asking again; the job goes on there.")
+            endpoint.answers["status"] = [report("FAILED", error=EVIL)]
+            person.sees("state", EVIL)
+            person.sees("state", "Nothing is charged.")
+            endpoint.answers["status"] = [done]
+            person.run()
+            person.sees("state", "neither JPEG nor PNG")
+            assert person.page.title() == "FLUX playground"
+
+
+CONTRASTS = """() => {
+  const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) =>
+    0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const behind = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = rgba(getComputedStyle(each).backgroundColor);
+      if (colour[3] > 250) return colour;
+    }
+    return rgba("white");
+  };
+  const low = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility({ opacityProperty: true }))
+      continue;
+    if (["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+    const style = getComputedStyle(element);
+    const dimmed = Number(/^brightness\\((.*)\\)$/.exec(style.filter)?.[1] ?? 1);
+    const colour = rgba(style.color).map((part) => part * dimmed);
+    const [light, dark] = [colour, behind(element)]
+      .map(luminance)
+      .sort((a, b) => b - a);
+    const contrast = (light + 0.05) / (dark + 0.05);
+    if (contrast < 4.5) low.push(`${texts.currentNode.data.trim().slice(0, 40)}: ${contrast}`);
+  }
+  return low;
+}"""
+"""The texts whose contrast is less than 4.5, which https://www.w3.org/TR/WCAG22/ asks for."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_by_day_and_by_night(visit, scheme):
+    person = visit(color_scheme=scheme)
+    person.page.get_by_role("button", name="Endpoint").click()
+    person.small("a yellow star on a blue background", seed=7)
+    person.run()
+    person.done()
+    person.type(width=2000)
+    person.sees("width", "must be between")
+    is_dark = person.page.evaluate("document.body.classList.contains('dark')")
+    assert is_dark == (scheme == "dark")
+    assert person.page.evaluate(CONTRASTS) == []
+    person.page.get_by_role("tab", name="API").click()
+    assert person.page.evaluate(CONTRASTS) == []
+    person.picture(f"wrong-size-{scheme}")
+
+
+def test_a_phone_shows_all_of_it(visit):
+    person = visit(viewport=PHONE)
+    person.small()
+    person.run()
+    person.done()
+    person.picture("phone")
+    for tab in ("API", "Input"):
+        person.page.get_by_role("tab", name=tab).click()
+        assert person.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for control in person.page.locator("button:visible, input:visible, textarea:visible").all():
+        box = control.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_everything_can_be_done_with_the_keyboard(visit):
+    person = visit()
+    keyboard, focused = person.page.keyboard, []
+
+    def tab_to(selector, presses=60):
+        for _ in range(presses):
+            keyboard.press("Tab")
+            focused.append(person.page.evaluate("document.activeElement.closest('[id]')?.id"))
+            if person.page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        raise AssertionError(f"{selector} isn't reached: {focused}")
+
+    tab_to("#prompt textarea")
+    keyboard.type("a red circle on a white background")
+    for name in ("width", "height", "num_inference_steps"):
+        tab_to(f"#{name} input")
+        keyboard.press("Control+A")
+        keyboard.type("2" if name == "num_inference_steps" else "256")
+    person.sees("cost", "$0.00131072")
+    keyboard.press("Control+Enter")
+    person.sees("state", "Done.")
+    tab_to("#show input")
+    tab_to("#download, #download *")
+    tab_to("#use_seed")
+    keyboard.press("Enter")
+    expect(person.field("seed")).to_have_value(person.fact("Seed"))
+    tab_to("#gallery button")
+    keyboard.press("Enter")
+    tab_to("#file button, #file [tabindex]")
+
+
+def test_every_field_has_a_name(visit):
+    person = visit()
+    person.page.get_by_role("button", name="Endpoint").click()
+    for name in ("Prompt", "Negative prompt", "Seed", "Base URL", "Endpoint id", "API key"):
+        expect(person.page.get_by_role("textbox", name=name).first).to_be_visible()
+    for name in ("Width", "Height", "Steps", "Guidance", "True CFG scale"):
+        expect(person.page.get_by_role("spinbutton", name=name)).to_be_visible()
+    unnamed = person.page.evaluate(
+        """() => [...document.querySelectorAll("input, textarea, button")].filter((e) =>
+            e.checkVisibility() && !e.labels?.length && !e.ariaLabel && !e.innerText?.trim()
+            && !e.title).map((e) => e.outerHTML.slice(0, 200))"""
+    )
+    assert unnamed == []
+
+
+def test_examples_are_what_the_served_model_can_draw(visit):
+    person = visit()
+    person.page.get_by_role("button", name="a yellow star on a blue background").click()
+    expect(person.field("prompt")).to_have_value("a yellow star on a blue background")
+    person.type(width=512, height=512, num_inference_steps=20, seed=3)
+    person.run()
+    data, _ = person.done()
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), float)
+    assert colour_name(pixels[256, 256]) == "yellow"
+    assert colour_name(pixels[20, 20]) == "blue"
+    person.picture("result")
+    person.page.get_by_role("tab", name="API").click()
+    person.picture("api")
+    person.page.get_by_role("button", name="Endpoint").click()
+    person.type(base_url="https://api.runpod.ai/v2")
+    person.page.get_by_role("tab", name="Input").click()
+    expect(person.page.get_by_role("button", name="A serene mountain landscape")).to_be_visible()
+
+
+def test_pages_and_names_from_elsewhere_are_refused(playground):
+    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+        connection = http.client.HTTPConnection(playground.removeprefix("http://"), timeout=10)
+        connection.request("GET", "/", headers=headers)
+        assert connection.getresponse().status == 403
+        connection.close()
+    with urlopen(playground) as answer:
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_nothing_is_kept_on_disk_after_its_end(playground_python, tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    place = Place("http://127.0.0.1:9/v2", "abc")
+    with playing(
+        playground_python, tmp_path / "log", ENDPOINT_URL=place.url, TMPDIR=str(temporary)
+    ) as url:
+        urlopen(url).close()
+        assert list(temporary.iterdir())
+    assert list(temporary.iterdir()) == []

@@ -20,6 +20,8 @@ class Endpoint:
     """What it answers next, by operation; the last answer stays."""
 
     answers: dict[str, list[Answer]]
+    key: str | None = None
+    """What clients must send, if anything."""
     url: str = ""
     asked: list[tuple[str, Any, str | None]] = field(default_factory=list)
     """Operation, body and Authorization of each request."""
@@ -31,18 +33,21 @@ class Endpoint:
         operation = request.path.split("/")[3]
         body = request.body()
         asked = json.loads(body) if body else None
-        self.asked.append((operation, asked, request.headers.get("Authorization")))
+        authorization = request.headers.get("Authorization")
+        self.asked.append((operation, asked, authorization))
+        if self.key and authorization != f"Bearer {self.key}":
+            return request.answer(401)
         waiting = self.answers.get(operation) or [(404, {"error": "no such thing"})]
         status, answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        request.answer(status, data, {"Content-Type": "application/json"})
+        return request.answer(status, data, {"Content-Type": "application/json"})
 
 
 @contextmanager
-def scripted(**answers: list[Answer] | Answer) -> Iterator[Endpoint]:
+def scripted(key: str | None = None, **answers: list[Answer] | Answer) -> Iterator[Endpoint]:
     """Serve an endpoint; `/run` queues job-1 unless it is told otherwise."""
     listed = {name: each if isinstance(each, list) else [each] for name, each in answers.items()}
-    endpoint = Endpoint({"run": [QUEUED], **listed})
+    endpoint = Endpoint({"run": [QUEUED], **listed}, key)
     with serving(endpoint.handle) as endpoint.url:
         yield endpoint
 

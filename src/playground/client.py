@@ -94,8 +94,11 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
             "http:// or https://, and its certificate."
         ) from None
     except (ClientError, OSError) as error:
-        if forbidden := _forbidden(error):
-            raise Refused(f"{place.base_url} {forbidden}.") from None
+        if isinstance(getattr(error, "os_error", error), ForbiddenAddress):
+            raise Refused(
+                f"{place.base_url} leads to a private address: only whoever runs this playground "
+                "may name such an endpoint, by ENDPOINT_URL."
+            ) from None
         raise NoAnswer(
             f"Nothing answers at {place.base_url}: check the address and this machine's network; "
             "on this machine, `make serve` starts an endpoint."
@@ -107,11 +110,6 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
     if answer.status == 200 and isinstance(told, dict):
         return told
     raise _refusal(place, operation, answer.status, told)
-
-
-def _forbidden(error: BaseException) -> ForbiddenAddress | None:
-    cause = getattr(error, "os_error", error)
-    return cause if isinstance(cause, ForbiddenAddress) else None
 
 
 def _refusal(place: Place, operation: str, code: int, told: object) -> NoAnswer:

@@ -31,6 +31,7 @@ def dollars(amount: Decimal | float) -> str:
 
 
 def line(width: int, height: int, at: Price) -> str:
-    """Say how many megapixels an image has, and what it will cost."""
+    """Say what an image will cost, and how many megapixels it has."""
     megapixels = Decimal(width * height) / pricing.PIXELS_PER_MEGAPIXEL
-    return f"{megapixels.normalize():f} megapixels, {dollars(pricing.cost(width, height, at))}"
+    cost = dollars(pricing.cost(width, height, at))
+    return f"Estimated cost: {cost} for {megapixels.normalize():f} megapixels"

@@ -5,11 +5,13 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from flux_worker.contract.catalog import ServedModel
+from flux_worker.contract import pricing
+from flux_worker.contract.catalog import Price, ServedModel
 from flux_worker.contract.request import ImageRequest
 from playground import client, pictures
 from playground.places import Place
@@ -54,6 +56,8 @@ class Run:
     """With the seed that is used: it is drawn here, since an answer doesn't tell it."""
     model: ServedModel
     place: Place
+    price: Price
+    """By which its cost was estimated."""
     job_id: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     state: State = State.SENDING
@@ -87,6 +91,11 @@ class Run:
         """US dollars, as the endpoint answered them."""
         cost = self.output.get("cost")
         return cost if isinstance(cost, int | float) and not isinstance(cost, bool) else None
+
+    @property
+    def estimate(self) -> Decimal:
+        """What was to be expected, in US dollars."""
+        return pricing.cost(self.request.width, self.request.height, self.price)
 
     def seconds(self, key: str) -> float | None:
         """Return the body's `delayTime` or `executionTime`."""

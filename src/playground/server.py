@@ -55,6 +55,7 @@ def app(place: Place, served: list[Served], folder: Path, *, for_all: bool) -> F
             at public addresses.
     """
     sessions: dict[str, Session] = {}
+    known = {place.url, *(each.place.url for each in served)}
 
     def session(session_id: str) -> Session:
         return sessions.setdefault(session_id, Session(folder))
@@ -62,7 +63,7 @@ def app(place: Place, served: list[Served], folder: Path, *, for_all: bool) -> F
     application = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
         application,
-        build.build(place, served, session, allow_private=not for_all),
+        build.build(place, served, session, lambda url: not for_all or url in known),
         path="/",
         footer_links=[],
         run_history=False,

@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from flux_worker.contract.catalog import MODELS, ServedModel
+from flux_worker.contract.catalog import MODELS, Price, ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.errors import InvalidRequest
+from playground import estimate
 from playground.places import Place
 from playground.runs import JOB_ID, Run, State
 
@@ -32,18 +33,23 @@ class Session:
         self._folder = folder
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, request: ImageRequest, model: ServedModel, place: Place) -> Run:
+    def start(self, request: ImageRequest, model: ServedModel, place: Place, price: Price) -> Run:
         """Send a request, and follow its job."""
-        run = Run(request, model, place)
+        run = Run(request, model, place, price)
         self._keep(run)
         return run
 
-    def recall(self, notes: Sequence[Note], *, allow_private: bool) -> None:
-        """Take up the runs that a browser remembers and that aren't here."""
+    def recall(self, notes: Sequence[Note], trusts: Callable[[str], bool]) -> None:
+        """Take up the runs that a browser remembers and that aren't here.
+
+        Args:
+            notes: what it remembers; nothing good is known of it.
+            trusts: whether an endpoint of this URL may be at a private address.
+        """
         known = {run.job_id for run in self.runs}
         for note in notes:
             with suppress(KeyError, TypeError, ValueError, InvalidRequest):  # of another version
-                run = _recalled(note, allow_private)
+                run = _recalled(note, trusts)
                 if run.job_id not in known:
                     self._keep(run, is_recalled=True)
         self.runs.sort(key=lambda run: run.created)
@@ -99,19 +105,22 @@ def _note(run: Run) -> Note:
         "base_url": run.place.base_url,
         "endpoint_id": run.place.endpoint_id,
         "model": run.model.name,
+        "price": str(run.price.amount),
         "input": run.request.model_dump(exclude_none=True),
         "created": run.created,
         "body": run.body if run.state is State.DONE and lasts else None,
     }
 
 
-def _recalled(note: Note, allow_private: bool) -> Run:
+def _recalled(note: Note, trusts: Callable[[str], bool]) -> Run:
     model = MODELS[note["model"]]
-    place = Place(note["base_url"], note["endpoint_id"], allow_private=allow_private)
+    place = Place(note["base_url"], note["endpoint_id"])
+    place = replace(place, allow_private=trusts(place.url))
     if place.fault() or not JOB_ID.fullmatch(note["job"]):
         raise ValueError("what is remembered is no run")
     request, _ = ImageRequest.parse(note["input"], model)
-    run = Run(request, model, place, note["job"], created=float(note["created"]))
+    price = estimate.price(model, note["price"])
+    run = Run(request, model, place, price, note["job"], created=float(note["created"]))
     if body := note["body"]:
         run.body, run.state = dict(body), State.DONE
     return run

@@ -34,7 +34,7 @@ def asked(**given):
 
 
 def follow(folder, endpoint, **given):
-    run = Run(asked(**given), DEV, endpoint.place("my-key"))
+    run = Run(asked(**given), DEV, endpoint.place("my-key"), DEV.price)
     asyncio.run(run.follow(folder))
     return run
 
@@ -94,7 +94,7 @@ def test_an_endpoint_that_goes_away_for_a_while_is_asked_again(tmp_path):
 
 def test_meanwhile_it_says_so(tmp_path):
     async def look(endpoint):
-        run = Run(asked(), DEV, endpoint.place())
+        run = Run(asked(), DEV, endpoint.place(), DEV.price)
         following = asyncio.create_task(run.follow(tmp_path))
         while not run.problem:
             await asyncio.sleep(0.01)

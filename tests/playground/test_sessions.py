@@ -27,7 +27,7 @@ async def ended(session):
 async def opened(folder, notes=()):
     session = Session(folder)
     # Through JSON, as a browser keeps it.
-    session.recall(json.loads(json.dumps(list(notes))), allow_private=True)
+    session.recall(json.loads(json.dumps(list(notes))), lambda url: True)
     yield session
     for run in list(session.runs):
         session.forget(run)
@@ -36,8 +36,10 @@ async def opened(folder, notes=()):
 def test_several_runs_are_followed_at_once_and_remembered(tmp_path):
     async def both(endpoint):
         async with opened(tmp_path) as session:
-            first = session.start(asked(), DEV, endpoint.place("my-key"))
-            second = session.start(asked(prompt="a blue star"), DEV, endpoint.place("my-key"))
+            first = session.start(asked(), DEV, endpoint.place("my-key"), DEV.price)
+            second = session.start(
+                asked(prompt="a blue star"), DEV, endpoint.place("my-key"), DEV.price
+            )
             await ended(session)
             assert session.runs == [first, second]
             return session.notes()
@@ -53,7 +55,7 @@ def test_several_runs_are_followed_at_once_and_remembered(tmp_path):
 def test_a_run_that_was_under_way_is_found_when_the_browser_is_back(tmp_path):
     async def leave(endpoint):
         async with opened(tmp_path) as session:
-            run = session.start(asked(), DEV, endpoint.place())
+            run = session.start(asked(), DEV, endpoint.place(), DEV.price)
             while run.state is not State.DRAWING:
                 await asyncio.sleep(0.01)
             return session.notes()
@@ -71,7 +73,7 @@ def test_a_run_that_was_under_way_is_found_when_the_browser_is_back(tmp_path):
 
 
 def test_what_the_endpoint_has_forgotten_is_forgotten(tmp_path):
-    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), "job-1"))
+    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), DEV.price, "job-1"))
 
     async def come_back(url):
         there = {**note, "base_url": url}
@@ -84,7 +86,7 @@ def test_what_the_endpoint_has_forgotten_is_forgotten(tmp_path):
 
 
 def test_a_run_whose_key_is_missing_stays_until_the_key_is_there(tmp_path):
-    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), "job-1"))
+    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), DEV.price, "job-1"))
 
     async def come_back(endpoint):
         there = {**note, "base_url": f"{endpoint.url}/v2"}
@@ -107,9 +109,9 @@ def test_a_run_whose_key_is_missing_stays_until_the_key_is_there(tmp_path):
 def test_a_browser_with_two_pages_has_each_run_once(tmp_path):
     async def twice(endpoint):
         async with opened(tmp_path) as session:
-            session.start(asked(), DEV, endpoint.place())
+            session.start(asked(), DEV, endpoint.place(), DEV.price)
             await ended(session)
-            session.recall(session.notes(), allow_private=True)
+            session.recall(session.notes(), lambda url: True)
             return len(session.runs)
 
     with scripted(status=DONE) as endpoint:
@@ -125,11 +127,12 @@ def test_a_browser_with_two_pages_has_each_run_once(tmp_path):
         {"base_url": "file:///etc"},
         {"input": {"prompt": "x", "width": 99999}},
         {"created": "yesterday"},
+        {"price": "much"},
         {"endpoint_id": 5},
     ],
 )
 def test_what_a_browser_remembers_wrongly_is_left_out(tmp_path, change):
-    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), "job-1"))
+    note = sessions._note(runs.Run(asked(), DEV, Place("http://x/v2", "abc"), DEV.price, "job-1"))
 
     async def come_back():
         async with opened(tmp_path, [{**note, **change}, {}, 5, None]) as session:
@@ -144,7 +147,7 @@ def test_the_oldest_pictures_make_room(tmp_path, monkeypatch):
     async def four(endpoint):
         async with opened(tmp_path) as session:
             for seed in range(4):
-                session.start(asked(seed=seed), DEV, endpoint.place())
+                session.start(asked(seed=seed), DEV, endpoint.place(), DEV.price)
                 await ended(session)
             return [run.request.seed for run in session.runs], len(list(tmp_path.glob("*/*")))
 
@@ -158,7 +161,7 @@ def test_a_run_that_cannot_be_followed_says_so(tmp_path, monkeypatch, caplog):
 
     async def one(endpoint):
         async with opened(tmp_path) as session:
-            run = session.start(asked(), DEV, endpoint.place())
+            run = session.start(asked(), DEV, endpoint.place(), DEV.price)
             await ended(session)
             return run
 

@@ -13,7 +13,8 @@ EVIL = "<img src=x onerror=alert(1)>\"'&${alert(1)}"
 
 def run(state=State.DRAWING, problem=None, prompt=EVIL, **body):
     request, _ = ImageRequest.parse({"prompt": prompt, "seed": 7}, DEV)
-    made = Run(request, DEV, Place("http://h/v2", "abc"), "job-1", state=state, body=body)
+    place = Place("http://h/v2", "abc")
+    made = Run(request, DEV, place, DEV.price, "job-1", state=state, body=body)
     made.problem = problem
     return made
 
@@ -55,6 +56,13 @@ def test_the_facts_have_every_decimal():
     )
     for fact in ("$0.0025165824", "<dd>7</dd>", "0.1 s", "3.4 s"):
         assert fact in told
+
+
+def test_an_endpoint_with_a_price_of_its_own_is_noticed():
+    expected = run(State.DONE, "x", output={"cost": 0.02097152})
+    assert "was estimated" not in words.state(expected)
+    other = run(State.DONE, "x", output={"cost": 0.05})
+    assert "$0.02097152 was estimated: this endpoint has a price of its own." in words.state(other)
 
 
 def test_raw_json_is_the_endpoints_word_but_for_a_files_letters():

@@ -11,7 +11,7 @@ import gradio as gr
 from flux_worker.contract.catalog import MODELS
 from playground.local_endpoints import Served
 from playground.page import layout
-from playground.page.inputs import Data, Inputs
+from playground.page.inputs import Data, Inputs, Trust
 from playground.page.outcomes import Outcomes
 from playground.places import Place
 from playground.sessions import Session
@@ -24,8 +24,7 @@ def build(
     place: Place,
     served: list[Served],
     sessions: Callable[[str], Session],
-    *,
-    allow_private: bool,
+    trusts: Trust,
 ) -> gr.Blocks:
     """Return the page.
 
@@ -33,30 +32,33 @@ def build(
         place: the endpoint that is asked at first.
         served: the endpoints whose model and price are known.
         sessions: returns a browser's runs, by the id that only the browser knows.
-        allow_private: whether endpoints that are typed may be at private addresses.
+        trusts: whether an endpoint of this URL may be at a private address.
     """
     models = list(dict.fromkeys(each.model for each in served)) or list(MODELS.values())
     with gr.Blocks(title="FLUX playground", analytics_enabled=False) as page:
         on = layout.build(models, place)
-        inputs = Inputs(on, served, allow_private)
+        inputs = Inputs(on, served, trusts)
         _wire(page, on, inputs, Outcomes(on, inputs, sessions))
     return page
 
 
 def _wire(page: gr.Blocks, on: layout.Layout, inputs: Inputs, outcomes: Outcomes) -> None:
-    typed = [
-        *(on.model, *on.fields.values(), on.base_url, on.endpoint_id, on.key, on.price),
+    fields = list(on.fields.values())
+    asked = {
+        *(on.model, *fields, on.base_url, on.endpoint_id, on.key, on.price),
         *(on.language, on.operation, on.everything, on.file, on.show, on.under_way),
         *(on.notes, on.session_id, on.shown, on.seen),
-    ]
-    told = [
-        *typed,
-        *(*on.examples, on.cost, on.run_said, on.code, on.state, on.picture, on.raw, on.download),
-        *(on.cancel, on.use_seed, on.use_parameters, on.ask_again, on.forget, on.gallery),
-        *(on.file_said, on.timer),
+    }
+    reviewed = [*fields, on.cost, on.code]
+    placed = [*on.examples, on.price, on.model_said]
+    filled = [on.model, *fields]
+    viewed = [
+        *(on.state, on.picture, on.raw, on.download, on.cancel, on.use_seed, on.use_parameters),
+        *(on.ask_again, on.forget, on.under_way, on.gallery, on.timer),
+        *(on.notes, on.shown, on.seen),
     ]
 
-    def when(events: Any, do: Callable[..., Any], **options: Any) -> None:
+    def when(events: Any, do: Callable[..., Any], outputs: list[Any], **options: Any) -> None:
         async def handle(data: Data) -> Any:
             # On the loop that follows the runs; what isn't asynchronous takes no time.
             updates = do(data)
@@ -64,30 +66,32 @@ def _wire(page: gr.Blocks, on: layout.Layout, inputs: Inputs, outcomes: Outcomes
                 updates = await updates
             return updates or gr.skip()
 
-        gr.on(events, handle, set(typed), told, **QUIET, **options)
+        gr.on(events, handle, asked, outputs, **QUIET, **options)
 
-    reviewed = [on.model, *on.fields.values(), on.base_url, on.endpoint_id, on.price]
-    reviewed += [on.language, on.operation, on.everything]
-    when([each.change for each in reviewed], inputs.review, trigger_mode="always_last")
-    when([on.base_url.change, on.endpoint_id.change], inputs.suggest, trigger_mode="always_last")
-    when(on.model.input, inputs.switch)
-    when(on.dice.click, inputs.draw_seed)
-    when(on.file.upload, inputs.read_file)
+    typed = [on.model, *fields, on.base_url, on.endpoint_id, on.price]
+    typed += [on.language, on.operation, on.everything]
+    latest = {"trigger_mode": "always_last"}
+    when([each.change for each in typed], inputs.review, reviewed, **latest)
+    when([on.base_url.change, on.endpoint_id.change], inputs.go_to, placed, **latest)
+    when(on.model.input, inputs.switch, [*fields, on.endpoint_id])
+    when(on.dice.click, inputs.draw_seed, fields)
+    when(on.file.upload, inputs.read_file, [*filled, on.file, on.file_said])
     for button in on.examples:
         button.click(lambda text: text, button, on.fields["prompt"], **QUIET)
     for ratio, button in on.ratios.items():
-        when(button.click, partial(inputs.shape, ratio))
-    when(page.load, outcomes.open)
-    when(on.run.click, outcomes.run)
-    when([on.timer.tick, on.show.input], outcomes.look)
-    when(on.under_way.input, outcomes.choose)
-    when(on.cancel.click, outcomes.cancel)
-    when(on.ask_again.click, outcomes.ask_again)
-    when(on.forget.click, outcomes.forget)
-    when(on.use_seed.click, outcomes.use_seed)
-    when(on.use_parameters.click, outcomes.use_parameters)
+        when(button.click, partial(inputs.shape, ratio), fields)
+
+    when(page.load, outcomes.open, [*viewed, *reviewed, *placed, on.session_id])
+    when(on.run.click, outcomes.run, [*viewed, *reviewed, on.run_said])
+    when([on.timer.tick, on.show.input], outcomes.look, viewed)
+    when(on.under_way.input, outcomes.choose, viewed)
+    when(on.cancel.click, outcomes.cancel, viewed)
+    when(on.ask_again.click, outcomes.ask_again, viewed)
+    when(on.forget.click, outcomes.forget, viewed)
+    when(on.use_seed.click, outcomes.use_seed, fields)
+    when(on.use_parameters.click, outcomes.use_parameters, filled)
 
     async def pick(data: Data, event: gr.SelectData) -> Any:
         return outcomes.pick(event.index, data) or gr.skip()
 
-    on.gallery.select(pick, set(typed), told, **QUIET)
+    on.gallery.select(pick, asked, viewed, **QUIET)

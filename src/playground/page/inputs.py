@@ -1,18 +1,19 @@
 """What happens when something is typed or chosen: it is checked, priced and written as code."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from flux_worker.contract.catalog import MODELS, ServedModel
+from flux_worker.contract.catalog import MODELS, Price, ServedModel
 from flux_worker.contract.values import DRAWN_SEEDS
 from playground import estimate, form, pictures
 from playground.local_endpoints import Served
 from playground.page import words
 from playground.page.layout import Layout
-from playground.page.panels import DEMO_PROMPTS, PROMPTS, hint
+from playground.page.panels import DEMO, DEMO_PROMPTS, PROMPTS, hint
 from playground.places import Place
 from playground.snippets import languages
 from playground.snippets.call import Call
@@ -21,20 +22,22 @@ Data = Mapping[Any, Any]
 """What is in each component."""
 Updates = dict[Any, Any]
 """What shall be in some of them."""
+Trust = Callable[[str], bool]
 
 
 class Inputs:
     """The left half of the page."""
 
-    def __init__(self, layout: Layout, served: list[Served], allow_private: bool) -> None:
+    def __init__(self, layout: Layout, served: list[Served], trusts: Trust) -> None:
         """Take what it is about.
 
         Args:
             layout: the page's components.
             served: the endpoints whose model and price are known.
-            allow_private: whether others may be at private addresses.
+            trusts: whether an endpoint of this URL may be at a private address.
         """
-        self._on, self._served, self.allow_private = layout, served, allow_private
+        self._on, self.trusts = layout, trusts
+        self._served = {each.place.url: each for each in served}
 
     def check(self, data: Data) -> form.Checked:
         """Hold the form against the chosen model's contract."""
@@ -49,8 +52,16 @@ class Inputs:
         """Return the endpoint that is named."""
         on = self._on
         base_url, endpoint_id = data[on.base_url].strip().rstrip("/"), data[on.endpoint_id].strip()
-        known = any((base_url, endpoint_id) == self._named(each) for each in self._served)
-        return Place(base_url, endpoint_id, data[on.key].strip(), self.allow_private or known)
+        place = Place(base_url, endpoint_id, data[on.key].strip())
+        return replace(place, allow_private=self.trusts(place.url))
+
+    def price(self, data: Data) -> Price:
+        """Return what the endpoint charges.
+
+        Raises:
+            ValueError: what is typed is no price; a sentence says so.
+        """
+        return estimate.price(self.model(data), data[self._on.price])
 
     def review(self, data: Data, *, is_sent: bool = False) -> Updates:
         """Say beside each field what is wrong with it, what the image costs, and the call's code.
@@ -78,21 +89,21 @@ class Inputs:
             if len({getattr(each.parameters, name) for each in MODELS.values()}) > 1
         ]
         updates: Updates = {on.fields[name]: defaults[name] for name in differ}
-        if any(self._named(each)[1] == data[on.endpoint_id] for each in self._served):
-            served = next(each for each in self._served if each.model is model)
-            updates |= {
-                on.endpoint_id: served.place.endpoint_id,
-                on.price: served.price_per_megapixel,
-            }
+        if data[on.endpoint_id] in {each.endpoint_id for each in MODELS.values()}:
+            updates[on.endpoint_id] = model.endpoint_id
         return updates
 
-    def suggest(self, data: Data) -> Updates:
-        """Offer prompts that the endpoint's model can draw."""
-        place = self.place(data)
-        named = (place.base_url, place.endpoint_id)
-        is_demo = any(self._named(each) == named and each.is_demo for each in self._served)
-        texts = DEMO_PROMPTS if is_demo else PROMPTS
-        return dict(zip(self._on.examples, texts, strict=True))
+    def go_to(self, data: Data) -> Updates:
+        """Take what is known of the endpoint that is named: its price, and what it can draw."""
+        served = self._served.get(self.place(data).url)
+        is_demo = served is not None and served.is_demo
+        price = served.price_per_megapixel if served else ""
+        prompts = DEMO_PROMPTS if is_demo else PROMPTS
+        return {
+            **dict(zip(self._on.examples, prompts, strict=True)),
+            **({self._on.price: price} if price != data[self._on.price] else {}),
+            self._on.model_said: words.note(DEMO) if is_demo else "",
+        }
 
     def shape(self, ratio: str, data: Data) -> Updates:
         """Set both sides as the worker would for this aspect ratio."""
@@ -130,9 +141,6 @@ class Inputs:
         said = f"These are the parameters of a picture by {found.get('model')}."
         return {**self.fill(given, model), on.file_said: words.note(said), on.file: None}
 
-    def _named(self, served: Served) -> tuple[str, str]:
-        return served.place.base_url, served.place.endpoint_id
-
     def _hints(self, faults: Mapping[str, str], model: ServedModel) -> Updates:
         return {
             field: gr.update(
@@ -144,7 +152,7 @@ class Inputs:
 
     def _cost(self, data: Data, checked: form.Checked) -> str:
         try:
-            price = estimate.price(self.model(data), data[self._on.price])
+            price = self.price(data)
         except ValueError as error:
             return words.problem(str(error))
         sides = {name: checked.faults.get(name) for name in ("width", "height")}

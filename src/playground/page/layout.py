@@ -19,6 +19,7 @@ class Layout:
     """The page's components, by what they are for."""
 
     model: Any
+    model_said: Any
     fields: dict[str, Any]
     """By the parameter's name."""
     examples: list[Any]
@@ -76,6 +77,7 @@ def build(models: list[ServedModel], place: Place) -> Layout:
         with gr.Column(min_width=320):
             titles = [(each.title, each.name) for each in models]
             model = gr.Radio(titles, value=models[0].name, label="Model", elem_id="model")
+            model_said = gr.HTML(elem_id="model_said")
             with gr.Tabs():
                 with gr.Tab("Input"):
                     parts = panels.inputs(models[0])
@@ -84,12 +86,13 @@ def build(models: list[ServedModel], place: Place) -> Layout:
         with gr.Column(min_width=320):
             parts |= panels.result()
     with gr.Row(equal_height=False):
-        with gr.Column(min_width=320), gr.Accordion("Endpoint", open=False):
+        with gr.Column(min_width=320), gr.Accordion("Endpoint", open=True):
             parts |= panels.endpoint(place)
         with gr.Column(min_width=320):
             parts |= panels.file()
     return Layout(
         model=model,
+        model_said=model_said,
         **parts,
         timer=gr.Timer(LOOK, active=False),
         # It would draw a new secret with every start, and could read nothing any more.

@@ -31,12 +31,16 @@ class Outcomes:
 
     def run(self, data: Data) -> Updates:
         """Send what is typed, unless something is wrong with it."""
-        on, checked, place = self._on, self._inputs.check(data), self._inputs.place(data)
-        fault = place.fault()
+        on, inputs = self._on, self._inputs
+        checked, place = inputs.check(data), inputs.place(data)
+        try:
+            price, fault = inputs.price(data), place.fault()
+        except ValueError as error:
+            fault = str(error)
         if checked.request is None or fault:
             told = fault or str(InvalidRequest(*checked.faults.values()))
-            return {**self._inputs.review(data, is_sent=True), on.run_said: words.problem(told)}
-        run = self._session(data).start(checked.request, self._inputs.model(data), place)
+            return {**inputs.review(data, is_sent=True), on.run_said: words.problem(told)}
+        run = self._session(data).start(checked.request, inputs.model(data), place, price)
         return {**self._view(data, run), on.shown: run.id, on.run_said: ""}
 
     def open(self, data: Data) -> Updates:
@@ -45,13 +49,13 @@ class Outcomes:
         remembered = data[on.notes] or {}
         session_id = remembered.get("session") or secrets.token_urlsafe()
         session = self._sessions(session_id)
-        session.recall(remembered.get("runs", []), allow_private=self._inputs.allow_private)
+        session.recall(remembered.get("runs", []), self._inputs.trusts)
         newest = session.runs[-1] if session.runs else None
         opened = {**data, on.session_id: session_id, on.seen: None}
         return {
             **self._show(opened, newest),
             **self._inputs.review(data),
-            **self._inputs.suggest(data),
+            **self._inputs.go_to(data),
             on.session_id: session_id,
         }
 

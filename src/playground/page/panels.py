@@ -10,6 +10,7 @@ from playground import form
 from playground.places import RUNPOD, Place
 from playground.snippets.languages import SNIPPETS
 
+DEMO = "The demo model draws here, on a CPU: it knows coloured shapes alone."
 DEMO_PROMPTS = (
     "a red circle on a white background",
     "a yellow star on a blue background",
@@ -166,9 +167,11 @@ def result() -> Parts:
     )
     raw = gr.Code(language="json", label="Raw JSON", elem_id="raw", wrap_lines=True, **hidden)
     with gr.Row():
-        download = gr.DownloadButton("Download", size="sm", visible=False, elem_id="download")
+        download = gr.DownloadButton(
+            "Download", size="sm", min_width=100, visible=False, elem_id="download"
+        )
         buttons = {
-            name: gr.Button(label, size="sm", visible=False, elem_id=name)
+            name: gr.Button(label, size="sm", min_width=100, visible=False, elem_id=name)
             for name, label in BUTTONS.items()
         }
     under_way = gr.Radio(label="Runs without a picture yet", visible=False, elem_id="under_way")

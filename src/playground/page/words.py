@@ -86,7 +86,16 @@ def _facts(run: Run) -> str:
         for name, value in facts.items()
         if value
     )
-    return f'<dl class="facts">{"".join(rows)}</dl>'
+    return f'<dl class="facts">{"".join(rows)}</dl>{_other_price(run)}'
+
+
+def _other_price(run: Run) -> str:
+    if run.cost is None or estimate.dollars(run.cost) == estimate.dollars(run.estimate):
+        return ""
+    return note(
+        f"{estimate.dollars(run.estimate)} was estimated: this endpoint has a price of its own. "
+        "Under Endpoint there is a field for it."
+    )
 
 
 def _seconds(seconds: float | None) -> str | None:

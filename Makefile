@@ -15,7 +15,8 @@ help:  ## this list
 demo: $(VENV)/ready  ## generate four images end to end; PROMPT="…" for one of your own
 	@$(RUN) -m local_platform.commands.demo
 
-playground: $(VENV)/ready $(PLAYGROUND)/ready  ## a page in the browser to try the worker
+# An endpoint elsewhere needs no worker here.
+playground: $(PLAYGROUND)/ready $(if $(ENDPOINT_URL),,$(VENV)/ready)  ## a page in the browser to try the worker
 	@WORKER_PYTHON=$(abspath $(RUN)) $(PLAYGROUND_PYTHON) -m playground
 
 serve: $(VENV)/ready  ## Runpod's queue on 127.0.0.1:8000, with real workers; PORT, MODELS, WORKERS

@@ -16,6 +16,7 @@ from local_platform.processes import surroundings
 from local_platform.processes.ports import check_free, port_from_environment
 
 HOST, PORT = "127.0.0.1", 7860
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 LAST_WORDS = 1
 """Seconds that open pages have when it ends: they would hold it for as long as they are open."""
 
@@ -27,8 +28,8 @@ class Server(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         if self.started:
-            host = HOST if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
-            address = f"http://{host}:{self.config.port}"
+            host = HOST if self.config.host == EVERYWHERE else self.config.host
+            address = f"http://{f'[{host}]' if ':' in host else host}:{self.config.port}"
             print(f"Playground: {address} (Ctrl-C to end).", file=sys.stderr, flush=True)
             if _has_a_screen():
                 webbrowser.open(address)
@@ -53,7 +54,7 @@ def main() -> None:
         else:
             served = opened.enter_context(local_endpoints.running(port_from_environment()))
             place = served[0].place
-        page = server.app(place, served, folder, for_all=host != HOST)
+        page = server.app(place, served, folder, for_all=host not in places.LOOPBACK)
         options: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": LAST_WORDS}
         Server(uvicorn.Config(page, host, port, **options)).run()
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 RUNPOD = "https://api.runpod.ai/v2"
 """Where Runpod's own clients find endpoints unless they are told otherwise."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPERATIONS = re.compile(r"/(run|runsync|health|status|status-sync|stream|cancel|retry)(/.*)?$")
 
 
@@ -34,7 +35,7 @@ class Place:
     @property
     def is_here(self) -> bool:
         """Whether it is on this machine, where nothing outlives a restart."""
-        return self.host in ("localhost", "127.0.0.1", "::1")
+        return self.host in LOOPBACK
 
     def fault(self) -> str | None:
         """Say what is wrong with it, in a sentence, or return None."""

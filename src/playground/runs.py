@@ -128,8 +128,9 @@ class Run:
         Raises:
             NoAnswer: it may go on.
         """
-        if self.job_id:
-            await client.cancel(self.place, self.job_id)
+        if not self.job_id:
+            raise client.NoAnswer("The endpoint hasn't taken it yet: try again when it has.")
+        await client.cancel(self.place, self.job_id)
 
     async def _send(self) -> None:
         # Previews cost next to nothing, and make no other picture.

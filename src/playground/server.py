@@ -12,7 +12,7 @@ from local_platform.api.guards import ThisMachine
 from playground.local_endpoints import Served
 from playground.page import build
 from playground.places import Place
-from playground.sessions import Session
+from playground.sessions import Sessions
 
 OWN = "'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 HEADERS = {
@@ -54,16 +54,15 @@ def app(place: Place, served: list[Served], folder: Path, *, for_all: bool) -> F
         for_all: whether other machines' browsers may come. Then endpoints that they type must be
             at public addresses.
     """
-    sessions: dict[str, Session] = {}
     known = {place.url, *(each.place.url for each in served)}
 
-    def session(session_id: str) -> Session:
-        return sessions.setdefault(session_id, Session(folder))
+    def trusts(url: str) -> bool:
+        return not for_all or url in known
 
     application = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
         application,
-        build.build(place, served, session, lambda url: not for_all or url in known),
+        build.build(place, served, Sessions(folder, trusts), trusts),
         path="/",
         footer_links=[],
         run_history=False,

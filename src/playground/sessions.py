@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,13 +24,41 @@ KEPT = 50
 Note = Mapping[str, Any]
 """What a browser remembers of a run: how to ask for it again, but for the key and the picture."""
 
+Trust = Callable[[str], bool]
+"""Whether an endpoint of this URL may be at a private address."""
+
+
+class Sessions:
+    """All browsers' runs."""
+
+    def __init__(self, folder: Path, trusts: Trust) -> None:
+        """Begin without any; `folder` is where pictures are saved."""
+        self._folder, self._trusts = folder, trusts
+        self._by_id: dict[str, Session] = {}
+
+    def of(self, memory: Any) -> "Session":
+        """Return the session of a browser that remembers this; a new one has what it remembers."""
+        known = memory if isinstance(memory, dict) else {}
+        session_id = str(known.get("session") or secrets.token_urlsafe())
+        if session_id not in self._by_id:
+            self._by_id[session_id] = session = Session(session_id, self._folder)
+            runs = known.get("runs")
+            session.recall(runs if isinstance(runs, list) else [], self._trusts)
+        return self._by_id[session_id]
+
 
 class Session:
     """One browser's runs, oldest first."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin without runs; `folder` is where their pictures are saved."""
+    def __init__(self, session_id: str, folder: Path) -> None:
+        """Begin without runs.
+
+        Args:
+            session_id: what the browser knows it by, and nobody else.
+            folder: where pictures are saved.
+        """
         self.runs: list[Run] = []
+        self._id = session_id
         self._folder = folder
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -39,33 +68,30 @@ class Session:
         self._keep(run)
         return run
 
-    def recall(self, notes: Sequence[Note], trusts: Callable[[str], bool]) -> None:
-        """Take up the runs that a browser remembers and that aren't here.
-
-        Args:
-            notes: what it remembers; nothing good is known of it.
-            trusts: whether an endpoint of this URL may be at a private address.
-        """
-        known = {run.job_id for run in self.runs}
+    def recall(self, notes: Sequence[Note], trusts: Trust) -> None:
+        """Take up the runs that a browser remembers; nothing good is known of its notes."""
         for note in notes:
             with suppress(KeyError, TypeError, ValueError, InvalidRequest):  # of another version
-                run = _recalled(note, trusts)
-                if run.job_id not in known:
-                    self._keep(run, is_recalled=True)
-        self.runs.sort(key=lambda run: run.created)
+                self._keep(_recalled(note, trusts), is_recalled=True)
 
-    def notes(self) -> list[Note]:
+    def memory(self) -> dict[str, Any]:
         """Return what the browser shall remember."""
-        return [_note(run) for run in self.runs if run.job_id]
+        return {"session": self._id, "runs": [_note(run) for run in self.runs if run.job_id]}
 
     def find(self, run_id: str | None) -> Run | None:
         """Return the run of this id, if it is one of this browser's."""
         return next((run for run in self.runs if run.id == run_id), None)
 
-    def ask_again(self, run: Run, key: str) -> None:
-        """Ask once more for a run that was lost sight of, with the key that is there now."""
+    def ask_again(self, run: Run, place: Place) -> None:
+        """Ask once more for a run that was lost sight of.
+
+        Args:
+            run: that may be asked for again.
+            place: the endpoint that is named now; its key is used if it is a key of that host.
+        """
         if run.may_ask_again:
-            run.place = replace(run.place, key=key)
+            if place.base_url == run.place.base_url:
+                run.place = replace(run.place, key=place.key)
             run.state = State.DONE if run.state is State.DONE else State.WAITING
             self._follow(run)
 
@@ -92,7 +118,7 @@ class Session:
         except Exception as error:
             # Its text may hold a piece of the prompt.
             log.error("A run could not be followed: %s", type(error).__name__)
-            run.state, run.problem = State.FAILED, "The playground failed: its log says how."
+            run.state, run.problem = State.FAILED, "The playground failed; its log names the fault."
         if is_recalled and run.is_gone:
             self.forget(run)
 
@@ -112,7 +138,7 @@ def _note(run: Run) -> Note:
     }
 
 
-def _recalled(note: Note, trusts: Callable[[str], bool]) -> Run:
+def _recalled(note: Note, trusts: Trust) -> Run:
     model = MODELS[note["model"]]
     place = Place(note["base_url"], note["endpoint_id"])
     place = replace(place, allow_private=trusts(place.url))

@@ -178,9 +178,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(visit, platf
     person.sees("width", "width must be between 256 and 1536 (got 2000)")
     person.sees("seed", 'seed must be an integer between -1 and 9223372036854775807 (got "x")')
     person.run()
-    person.sees(
-        "run_said", "Invalid parameter: width must be between 256 and 1536 (got 2000); seed"
-    )
+    person.sees("said", "Invalid parameter: width must be between 256 and 1536 (got 2000); seed")
     person.type(width=256, seed=1, prompt="")
     person.sees("width", "256–1536")
     person.run()

@@ -10,7 +10,7 @@ from flux_worker.contract.catalog import DEV
 from playground import runs, sessions
 from playground.places import Place
 from playground.runs import State
-from playground.sessions import Session
+from playground.sessions import Sessions
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +25,9 @@ async def ended(session):
 
 @asynccontextmanager
 async def opened(folder, notes=()):
-    session = Session(folder)
     # Through JSON, as a browser keeps it.
-    session.recall(json.loads(json.dumps(list(notes))), lambda url: True)
+    memory = json.loads(json.dumps({"session": "x", "runs": list(notes)}))
+    session = Sessions(folder, lambda url: True).of(memory)
     yield session
     for run in list(session.runs):
         session.forget(run)
@@ -42,7 +42,7 @@ def test_several_runs_are_followed_at_once_and_remembered(tmp_path):
             )
             await ended(session)
             assert session.runs == [first, second]
-            return session.notes()
+            return session.memory()["runs"]
 
     with scripted(status=[DRAWS, DONE]) as endpoint:
         notes = asyncio.run(both(endpoint))
@@ -58,7 +58,7 @@ def test_a_run_that_was_under_way_is_found_when_the_browser_is_back(tmp_path):
             run = session.start(asked(), DEV, endpoint.place(), DEV.price)
             while run.state is not State.DRAWING:
                 await asyncio.sleep(0.01)
-            return session.notes()
+            return session.memory()["runs"]
 
     async def come_back(notes):
         async with opened(tmp_path, notes) as session:
@@ -94,8 +94,11 @@ def test_a_run_whose_key_is_missing_stays_until_the_key_is_there(tmp_path):
             await ended(session)
             (run,) = session.runs
             assert "wants an API key" in run.problem
+            session.ask_again(run, Place("http://elsewhere/v2", "abc", "another's-key"))
+            await ended(session)
+            assert endpoint.asked[-1] == ("status", None, None)
             endpoint.answers["status"] = [DONE]
-            session.ask_again(run, "my-key")
+            session.ask_again(run, endpoint.place("my-key"))
             assert not run.is_final
             await ended(session)
             return run, endpoint.asked[-1]
@@ -106,16 +109,22 @@ def test_a_run_whose_key_is_missing_stays_until_the_key_is_there(tmp_path):
     assert asked_last == ("status", None, "Bearer my-key")
 
 
-def test_a_browser_with_two_pages_has_each_run_once(tmp_path):
-    async def twice(endpoint):
-        async with opened(tmp_path) as session:
-            session.start(asked(), DEV, endpoint.place(), DEV.price)
-            await ended(session)
-            session.recall(session.notes(), lambda url: True)
-            return len(session.runs)
+def test_a_browser_has_one_session_and_others_have_theirs(tmp_path):
+    async def several(endpoint):
+        sessions = Sessions(tmp_path, lambda url: True)
+        mine = sessions.of(None)
+        mine.start(asked(), DEV, endpoint.place(), DEV.price)
+        await ended(mine)
+        memory = mine.memory()
+        assert sessions.of(memory) is mine
+        assert len(mine.runs) == 1
+        mine.forget(mine.runs[0])
+        assert sessions.of(memory).runs == [], "another page's older memory brings nothing back"
+        for other in (None, {}, [], 5, {"session": "guessed"}, {"session": "x", "runs": 5}):
+            assert sessions.of(other) is not mine
 
     with scripted(status=DONE) as endpoint:
-        assert asyncio.run(twice(endpoint)) == 1
+        asyncio.run(several(endpoint))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +178,6 @@ def test_a_run_that_cannot_be_followed_says_so(tmp_path, monkeypatch, caplog):
     with scripted(status=report("IN_QUEUE")) as endpoint:
         run = asyncio.run(one(endpoint))
     assert run.state is State.FAILED
-    assert "its log says how" in run.problem
+    assert "its log names the fault" in run.problem
     assert "ZeroDivisionError" in caplog.text
     assert "circle" not in caplog.text

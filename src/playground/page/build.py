@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from inspect import isawaitable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,19 +10,18 @@ import gradio as gr
 from flux_worker.contract.catalog import MODELS
 from playground.local_endpoints import Served
 from playground.page import layout
-from playground.page.inputs import Data, Inputs, Trust
+from playground.page.inputs import Data, Inputs, Updates
 from playground.page.outcomes import Outcomes
 from playground.places import Place
-from playground.sessions import Session
+from playground.sessions import Sessions, Trust
 
-HERE = Path(__file__).parent
 QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
 def build(
     place: Place,
     served: list[Served],
-    sessions: Callable[[str], Session],
+    sessions: Sessions,
     trusts: Trust,
 ) -> gr.Blocks:
     """Return the page.
@@ -31,42 +29,52 @@ def build(
     Args:
         place: the endpoint that is asked at first.
         served: the endpoints whose model and price are known.
-        sessions: returns a browser's runs, by the id that only the browser knows.
+        sessions: the browsers' runs.
         trusts: whether an endpoint of this URL may be at a private address.
     """
     models = list(dict.fromkeys(each.model for each in served)) or list(MODELS.values())
     with gr.Blocks(title="FLUX playground", analytics_enabled=False) as page:
         on = layout.build(models, place)
         inputs = Inputs(on, served, trusts)
-        _wire(page, on, inputs, Outcomes(on, inputs, sessions))
+        _wire(page, on, inputs, Outcomes(on, inputs), sessions)
     return page
 
 
-def _wire(page: gr.Blocks, on: layout.Layout, inputs: Inputs, outcomes: Outcomes) -> None:
+def _wire(
+    page: gr.Blocks,
+    on: layout.Layout,
+    inputs: Inputs,
+    outcomes: Outcomes,
+    sessions: Sessions,
+) -> None:
     fields = list(on.fields.values())
     asked = {
         *(on.model, *fields, on.base_url, on.endpoint_id, on.key, on.price),
         *(on.language, on.operation, on.everything, on.file, on.show, on.under_way),
-        *(on.notes, on.session_id, on.shown, on.seen),
+        *(on.memory, on.shown, on.seen),
     }
     reviewed = [*fields, on.cost, on.code]
     placed = [*on.examples, on.price, on.model_said]
-    filled = [on.model, *fields]
     viewed = [
         *(on.state, on.picture, on.raw, on.download, on.cancel, on.use_seed, on.use_parameters),
-        *(on.ask_again, on.forget, on.under_way, on.gallery, on.timer),
-        *(on.notes, on.shown, on.seen),
+        *(on.ask_again, on.forget, on.under_way, on.gallery, on.timer, on.said),
+        *(on.memory, on.shown, on.seen),
     ]
 
-    def when(events: Any, do: Callable[..., Any], outputs: list[Any], **options: Any) -> None:
+    def when(events: Any, do: Callable[[Data], Updates], outputs: list[Any], **more: Any) -> None:
+        async def handle(data: Data) -> Any:  # on the event loop: it takes no time
+            return do(data) or gr.skip()
+
+        gr.on(events, handle, asked, outputs, **QUIET, **more)
+
+    def when_runs(events: Any, do: Callable[..., Any], outputs: list[Any]) -> None:
         async def handle(data: Data) -> Any:
-            # On the loop that follows the runs; what isn't asynchronous takes no time.
-            updates = do(data)
+            updates = do(sessions.of(data[on.memory]), data)
             if isawaitable(updates):
                 updates = await updates
             return updates or gr.skip()
 
-        gr.on(events, handle, asked, outputs, **QUIET, **options)
+        gr.on(events, handle, asked, outputs, **QUIET)
 
     typed = [on.model, *fields, on.base_url, on.endpoint_id, on.price]
     typed += [on.language, on.operation, on.everything]
@@ -75,23 +83,23 @@ def _wire(page: gr.Blocks, on: layout.Layout, inputs: Inputs, outcomes: Outcomes
     when([on.base_url.change, on.endpoint_id.change], inputs.go_to, placed, **latest)
     when(on.model.input, inputs.switch, [*fields, on.endpoint_id])
     when(on.dice.click, inputs.draw_seed, fields)
-    when(on.file.upload, inputs.read_file, [*filled, on.file, on.file_said])
+    when(on.file.upload, inputs.read_file, [on.model, *fields, on.file, on.file_said])
     for button in on.examples:
         button.click(lambda text: text, button, on.fields["prompt"], **QUIET)
     for ratio, button in on.ratios.items():
         when(button.click, partial(inputs.shape, ratio), fields)
 
-    when(page.load, outcomes.open, [*viewed, *reviewed, *placed, on.session_id])
-    when(on.run.click, outcomes.run, [*viewed, *reviewed, on.run_said])
-    when([on.timer.tick, on.show.input], outcomes.look, viewed)
-    when(on.under_way.input, outcomes.choose, viewed)
-    when(on.cancel.click, outcomes.cancel, viewed)
-    when(on.ask_again.click, outcomes.ask_again, viewed)
-    when(on.forget.click, outcomes.forget, viewed)
-    when(on.use_seed.click, outcomes.use_seed, fields)
-    when(on.use_parameters.click, outcomes.use_parameters, filled)
+    when_runs(page.load, outcomes.open, [*viewed, *reviewed, *placed])
+    when_runs(on.run.click, outcomes.run, [*viewed, *reviewed])
+    when_runs([on.timer.tick, on.show.input], outcomes.look, viewed)
+    when_runs(on.under_way.input, outcomes.choose, viewed)
+    when_runs(on.cancel.click, outcomes.cancel, viewed)
+    when_runs(on.ask_again.click, outcomes.ask_again, viewed)
+    when_runs(on.forget.click, outcomes.forget, viewed)
+    when_runs(on.use_seed.click, outcomes.use_seed, fields)
+    when_runs(on.use_parameters.click, outcomes.use_parameters, [on.model, *fields])
 
     async def pick(data: Data, event: gr.SelectData) -> Any:
-        return outcomes.pick(event.index, data) or gr.skip()
+        return outcomes.pick(event.index, sessions.of(data[on.memory]), data) or gr.skip()
 
     on.gallery.select(pick, asked, viewed, **QUIET)

@@ -1,7 +1,7 @@
 """What happens when something is typed or chosen: it is checked, priced and written as code."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from playground.page import words
 from playground.page.layout import Layout
 from playground.page.panels import DEMO, DEMO_PROMPTS, PROMPTS, hint
 from playground.places import Place
+from playground.sessions import Trust
 from playground.snippets import languages
 from playground.snippets.call import Call
 
@@ -22,7 +23,6 @@ Data = Mapping[Any, Any]
 """What is in each component."""
 Updates = dict[Any, Any]
 """What shall be in some of them."""
-Trust = Callable[[str], bool]
 
 
 class Inputs:
@@ -36,7 +36,7 @@ class Inputs:
             served: the endpoints whose model and price are known.
             trusts: whether an endpoint of this URL may be at a private address.
         """
-        self._on, self.trusts = layout, trusts
+        self._on, self._trusts = layout, trusts
         self._served = {each.place.url: each for each in served}
 
     def check(self, data: Data) -> form.Checked:
@@ -53,7 +53,7 @@ class Inputs:
         on = self._on
         base_url, endpoint_id = data[on.base_url].strip().rstrip("/"), data[on.endpoint_id].strip()
         place = Place(base_url, endpoint_id, data[on.key].strip())
-        return replace(place, allow_private=self.trusts(place.url))
+        return replace(place, allow_private=self._trusts(place.url))
 
     def price(self, data: Data) -> Price:
         """Return what the endpoint charges.

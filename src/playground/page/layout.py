@@ -28,7 +28,7 @@ class Layout:
     dice: Any
     cost: Any
     run: Any
-    run_said: Any
+    said: Any
 
     language: Any
     operation: Any
@@ -56,9 +56,8 @@ class Layout:
     gallery: Any
 
     timer: Any
-    notes: Any
-    """What the browser remembers beyond the page."""
-    session_id: Any
+    memory: Any
+    """What the browser remembers beyond the page: which session is its, and which runs."""
     shown: Any
     """The id of the run that is shown."""
     seen: Any
@@ -96,8 +95,7 @@ def build(models: list[ServedModel], place: Place) -> Layout:
         **parts,
         timer=gr.Timer(LOOK, active=False),
         # It would draw a new secret with every start, and could read nothing any more.
-        notes=gr.BrowserState(storage_key=REMEMBERED_AS, secret=REMEMBERED_AS),
-        session_id=gr.State(),
+        memory=gr.BrowserState(storage_key=REMEMBERED_AS, secret=REMEMBERED_AS),
         shown=gr.State(),
         seen=gr.State(),
     )

@@ -99,7 +99,7 @@ def inputs(model: ServedModel) -> Parts:
         "dice": dice,
         "cost": gr.HTML(elem_id="cost"),
         "run": gr.Button("Run  (Ctrl+Enter)", variant="primary", elem_id="run"),
-        "run_said": gr.HTML(elem_id="run_said"),
+        "said": gr.HTML(elem_id="said"),
     }
 
 

@@ -45,7 +45,8 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until Ctrl-C."""
     surroundings.isolate()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is opened here is closed
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # so that what is opened here is closed
+        signal.signal(ending, lambda *_: sys.exit(0))
     with surroundings.ending_in_words(), ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="playground-")))
         # Gradio reads these when it is imported.

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+import signal
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -358,6 +359,18 @@ def test_a_wrong_key_is_said_and_the_right_one_is_kept_nowhere(visit, playground
         assert person.field("key").input_value() == ""
     assert key not in log.read_text()
     assert "red circle" not in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
+def test_a_closed_terminal_ends_it_as_ctrl_c_does(playground_python, tmp_path, ending):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    named = {"ENDPOINT_URL": "http://127.0.0.1:1/v2/abc", "TMPDIR": str(temporary)}
+    with playing(playground_python, tmp_path / "log", ending, **named) as url:
+        urlopen(url).close()
+        assert list(temporary.iterdir())
     assert list(temporary.iterdir()) == []
 
 

@@ -1,6 +1,7 @@
 """The playground as a process of its own, as `make playground` starts it."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -9,12 +10,13 @@ from local_platform.processes.ports import free_ports
 
 
 @contextmanager
-def playing(python, log, **environment):
+def playing(python, log, ending=signal.SIGTERM, **environment):
     """Start it with these variables, and give its address when it answers.
 
     Args:
         python: the interpreter of its environment.
         log: the file that takes all that it says.
+        ending: the signal that ends it.
         environment: `PORT` of a platform, or `ENDPOINT_URL`.
     """
     port = str(free_ports(1)[0])
@@ -41,6 +43,6 @@ def playing(python, log, **environment):
             raise AssertionError(said)
         yield f"http://127.0.0.1:{port}"
     finally:
-        program.terminate()
+        program.send_signal(ending)
         log.write_text(log.read_text() + said + program.stderr.read())
         program.wait(timeout=20)

@@ -1,11 +1,13 @@
 """`make playground`: serves the page, with the local platform where no endpoint is named."""
 
+import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
 import webbrowser
+from asyncio import CancelledError
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ HOST, PORT = "127.0.0.1", 7860
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 LAST_WORDS = 1
 """Seconds that open pages have when it ends: they would hold it for as long as they are open."""
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    """Whether it says more than that a page was still open at the end."""
+    return not (record.exc_info and record.exc_info[0] is CancelledError)
 
 
 class Server(uvicorn.Server):
@@ -38,7 +45,8 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Serve until Ctrl-C."""
     surroundings.isolate()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is opened here is closed
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # so that what is opened here is closed
+        signal.signal(ending, lambda *_: sys.exit(0))
     with surroundings.ending_in_words(), ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="playground-")))
         # Gradio reads these when it is imported.
@@ -56,6 +64,7 @@ def main() -> None:
             place = served[0].place
         page = server.app(place, served, folder, for_all=host not in places.LOOPBACK)
         options: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": LAST_WORDS}
+        logging.getLogger("uvicorn.error").addFilter(_is_no_farewell)
         Server(uvicorn.Config(page, host, port, **options)).run()
 
 

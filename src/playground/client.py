@@ -18,6 +18,9 @@ PATIENCE = ClientTimeout(total=60, sock_connect=5, sock_read=30)
 LARGEST_ANSWER = 25_000_000
 """Bytes: more than any job's answer has, a picture of 9.45 MB as a `data:` URL included."""
 
+LONGEST_REASON = 5_000
+"""Letters of an endpoint's own words that are passed on: a sentence, or a traceback."""
+
 
 class NoAnswer(Exception):
     """The endpoint can't be asked now; asking again may help. The message says what to do."""
@@ -93,7 +96,7 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
             f"{place.base_url} can't be talked to by TLS: check whether its address begins with "
             "http:// or https://, and its certificate."
         ) from None
-    except (ClientError, OSError) as error:
+    except (ClientError, OSError, UnicodeError) as error:  # the last: of a host that none can have
         if isinstance(getattr(error, "os_error", error), ForbiddenAddress):
             raise Refused(
                 f"{place.base_url} leads to a private address: only whoever runs this playground "
@@ -104,7 +107,9 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
             "on this machine, `make serve` starts an endpoint."
         ) from None
     try:
-        told = json.loads(answer.body)
+        # Half a surrogate pair, as of an emoji that was cut in two, is no text for a browser.
+        whole = json.dumps(json.loads(answer.body), ensure_ascii=False).encode(errors="replace")
+        told = json.loads(whole)
     except (ValueError, RecursionError):
         told = None
     if answer.status == 200 and isinstance(told, dict):
@@ -114,7 +119,7 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
 
 def _refusal(place: Place, operation: str, code: int, told: object) -> NoAnswer:
     said = told.get("error") if isinstance(told, dict) else None
-    reason = f" It says: {said}" if isinstance(said, str) and said else ""
+    reason = f" It says: {said[:LONGEST_REASON]}" if isinstance(said, str) and said else ""
     if code in (401, 403):
         wrong = (
             "refuses this API key: give one of" if place.key else "wants an API key: give one of"

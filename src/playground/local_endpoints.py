@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from flux_worker.contract.catalog import DEV, MODELS, SCHNELL, ServedModel
@@ -40,7 +40,7 @@ def find(port: int) -> list[Served]:
         with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=5) as answer:
             told = json.load(answer)
         return [_served(f"{url}/v2", about) for about in told["endpoints"]]
-    except (URLError, OSError, ValueError, KeyError, TypeError):
+    except (HTTPException, OSError, ValueError, KeyError, TypeError):
         return []
 
 

@@ -19,6 +19,8 @@ from playground.places import Place
 PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds between two questions about a job; they grow while the endpoint doesn't answer."""
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+ABSURD = 1e15
+"""No amount, time or percentage of an answer is as large; beyond it floats aren't exact."""
 TIMED_OUT = (
     "The job ran out of time: raise the endpoint's execution timeout, or ask for a smaller image "
     "or fewer steps."
@@ -89,8 +91,7 @@ class Run:
     @property
     def cost(self) -> float | None:
         """US dollars, as the endpoint answered them."""
-        cost = self.output.get("cost")
-        return cost if isinstance(cost, int | float) and not isinstance(cost, bool) else None
+        return number(self.output.get("cost"))
 
     @property
     def estimate(self) -> Decimal:
@@ -99,8 +100,8 @@ class Run:
 
     def seconds(self, key: str) -> float | None:
         """Return the body's `delayTime` or `executionTime`."""
-        milliseconds = self.body.get(key)
-        return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
+        milliseconds = number(self.body.get(key))
+        return None if milliseconds is None else milliseconds / 1000
 
     async def follow(self, folder: Path) -> None:
         """Send the job, unless it was, and ask for it until its picture is here or it has failed.
@@ -168,7 +169,14 @@ class Run:
         self.picture = path
 
 
+def number(told: object) -> float | None:
+    """Return a number that an endpoint told, or None where it is none that means anything."""
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return None
+    return float(told) if abs(told) < ABSURD else None  # NaN fails it, too
+
+
 def _words(error: object) -> str:
     if isinstance(error, str) and error:
-        return error
+        return error[: client.LONGEST_REASON]
     return "The job failed, and the endpoint doesn't say why."

@@ -1,6 +1,7 @@
 """The runs of each browser. They go on while its page is closed, and are found when it is back."""
 
 import asyncio
+import json
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,6 @@ from typing import Any
 
 from flux_worker.contract.catalog import MODELS, Price, ServedModel
 from flux_worker.contract.request import ImageRequest
-from flux_worker.errors import InvalidRequest
 from playground import estimate
 from playground.places import Place
 from playground.runs import JOB_ID, Run, State
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 KEPT = 50
 """Runs of a browser, which remembers as many."""
+LARGEST_BODY = 10_000
+"""Letters of an answer that a browser remembers: some have 5 million for all that it remembers."""
 Note = Mapping[str, Any]
 """What a browser remembers of a run: how to ask for it again, but for the key and the picture."""
 
@@ -71,7 +73,7 @@ class Session:
     def recall(self, notes: Sequence[Note], trusts: Trust) -> None:
         """Take up the runs that a browser remembers; nothing good is known of its notes."""
         for note in notes:
-            with suppress(KeyError, TypeError, ValueError, InvalidRequest):  # of another version
+            with suppress(Exception):  # of another version, or nobody's
                 self._keep(_recalled(note, trusts), is_recalled=True)
 
     def memory(self) -> dict[str, Any]:
@@ -126,6 +128,7 @@ class Session:
 def _note(run: Run) -> Note:
     url = run.output.get("image_url")
     lasts = isinstance(url, str) and url.startswith("http") and not run.place.is_here
+    body = json.dumps(run.body if run.state is State.DONE and lasts else None)
     return {
         "job": run.job_id,
         "base_url": run.place.base_url,
@@ -134,7 +137,7 @@ def _note(run: Run) -> Note:
         "price": str(run.price.amount),
         "input": run.request.model_dump(exclude_none=True),
         "created": run.created,
-        "body": run.body if run.state is State.DONE and lasts else None,
+        "body": body if len(body) <= LARGEST_BODY else None,
     }
 
 
@@ -147,6 +150,6 @@ def _recalled(note: Note, trusts: Trust) -> Run:
     request, _ = ImageRequest.parse(note["input"], model)
     price = estimate.price(model, note["price"])
     run = Run(request, model, place, price, note["job"], created=float(note["created"]))
-    if body := note["body"]:
+    if body := json.loads(note["body"] or "null"):
         run.body, run.state = dict(body), State.DONE
     return run

@@ -107,3 +107,15 @@ def test_a_stranger_cannot_ask_this_machine():
         with pytest.raises(client.Refused, match="only whoever runs this playground"):
             submit(place)
         assert not endpoint.asked
+
+
+def test_half_an_emoji_is_no_text_but_the_rest_is():
+    cut = (200, b'{"status": "FAILED", "error": "\\ud83d\\ude00 and \\ud83d"}')
+    with scripted(status=cut) as endpoint:
+        assert status(endpoint.place())["error"] == "\N{GRINNING FACE} and ?"
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "a..b"])
+def test_a_host_that_none_can_have_is_said_to_be_wrong(host):
+    with pytest.raises(client.NoAnswer, match="check the address"):
+        submit(Place(f"http://{host}/v2", "abc"))

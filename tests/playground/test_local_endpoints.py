@@ -1,3 +1,5 @@
+import socket
+import threading
 from pathlib import Path
 
 from loopback import serving as answering
@@ -35,6 +37,14 @@ def test_another_program_is_no_platform():
         with answering(lambda request, page=page: request.answer(200, page)) as url:
             assert local_endpoints.find(port_of(url)) == []
     assert local_endpoints.find(free_ports(1)[0]) == []
+
+
+def test_a_program_that_speaks_no_http_is_no_platform():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        greet = threading.Thread(target=lambda: listening.accept()[0].sendall(b"SSH-2.0-x\r\n"))
+        greet.start()
+        assert local_endpoints.find(listening.getsockname()[1]) == []
+        greet.join()
 
 
 def test_the_demo_is_known_by_its_folder():

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+import signal
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -239,6 +240,7 @@ def test_a_picture_of_the_gallery_gives_its_parameters_back(visit):
     for name, value in (("seed", "11"), ("guidance", "3.5"), ("num_inference_steps", "2")):
         expect(person.field(name)).to_have_value(value)
     expect(person.page.get_by_label("FLUX.1-dev")).to_be_checked()
+    expect(person.field("endpoint_id")).to_have_value(DEV)
     person["forget"].click()
     expect(person["gallery"].locator("img")).to_have_count(1)
 
@@ -357,6 +359,18 @@ def test_a_wrong_key_is_said_and_the_right_one_is_kept_nowhere(visit, playground
         assert person.field("key").input_value() == ""
     assert key not in log.read_text()
     assert "red circle" not in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
+def test_a_closed_terminal_ends_it_as_ctrl_c_does(playground_python, tmp_path, ending):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    named = {"ENDPOINT_URL": "http://127.0.0.1:1/v2/abc", "TMPDIR": str(temporary)}
+    with playing(playground_python, tmp_path / "log", ending, **named) as url:
+        urlopen(url).close()
+        assert list(temporary.iterdir())
     assert list(temporary.iterdir()) == []
 
 
@@ -404,6 +418,89 @@ def test_an_endpoint_that_goes_away_is_asked_again_until_it_is_back(
             person.run()
             person.sees("state", "neither JPEG nor PNG")
             assert person.page.title() == "FLUX playground"
+
+
+def test_nothing_that_an_endpoint_answers_breaks_the_page(visit, playground_python, tmp_path):
+    nested = b'{"status": "FAILED", "error": "nested", "x": ' + b"[" * 900 + b"]" * 900 + b"}"
+    for_nothing = drawn()[1]["output"] | {"cost": 0}
+    huge = report("IN_PROGRESS", output={"step": 3, "steps": 28, "eta_seconds": 10**400})
+    with scripted() as endpoint:
+        place = endpoint.place()
+        with playing(playground_python, tmp_path / "log", ENDPOINT_URL=place.url) as url:
+            person = visit(url)
+            person.type(prompt="a red circle")
+            for answer, told in (
+                (huge, "Step 3 of 28."),
+                ((200, b'{"status": "FAILED", "error": "half \\ud83d of it"}'), "half ? of it"),
+                (report("FAILED", error="long " * 1_000_000), "long long"),
+                ((200, nested), "nested"),
+                (report("COMPLETED", output=for_nothing, executionTime=10**400), "$0"),
+            ):
+                endpoint.answers["status"] = [answer]
+                person.run()
+                person.sees("state", told)
+            assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_key_goes_to_no_other_host_than_it_was_typed_for(visit):
+    person = visit()
+    person.type(key="a-secret-key", endpoint_id="another")
+    assert person.field("key").input_value() == "a-secret-key"
+    person.type(base_url="https://elsewhere.example/v2")
+    expect(person.field("key")).to_have_value("")
+
+
+def test_keys_that_are_held_run_once_and_half_a_number_not_at_all(visit, platform):
+    person = visit()
+    person.small()
+    runs = person.page.locator("#under_way label, #gallery button img")
+    keyboard = person.page.keyboard
+    person.field("num_inference_steps").click()
+    keyboard.press("Control+A")
+    keyboard.type("1e")
+    keyboard.press("Control+Enter")
+    person.type(num_inference_steps=2)
+    keyboard.down("Control")
+    for _ in range(5):
+        keyboard.down("Enter")
+        person.page.wait_for_timeout(100)
+    keyboard.up("Enter")
+    keyboard.up("Control")
+    assert read_parameters(person.done()[0])["num_inference_steps"] == 2
+    expect(runs).to_have_count(1)
+
+
+def test_two_tabs_show_the_same_runs(visit, playground):
+    person = visit()
+    other = Visitor(person.watched)
+    other.page = person.page.context.new_page()
+    other.page.goto(playground)
+    other.sees("cost", "megapixels")
+    other.small()
+    other.run()
+    other.done()
+    expect(person["gallery"].locator("img")).to_have_count(1, timeout=A_WHILE)
+
+
+def test_a_file_of_anybody_breaks_nothing(visit, playground_python, tmp_path):
+    file = tmp_path / "made.png"
+    with (
+        scripted() as endpoint,
+        playing(playground_python, tmp_path / "log", ENDPOINT_URL=endpoint.place().url) as url,
+    ):
+        person = visit(url)
+        for carried, told in (
+            ({"prompt": {"a": 1}, "width": "wide", "seed": []}, "isn't a worker's parameters"),
+            ({"prompt": EVIL, "seed": 7, "model": EVIL}, "a picture by <img"),
+            ({"prompt": EVIL, "seed": 8, "model": "FLUX.1-schnell"}, "by FLUX.1-schnell"),
+        ):
+            made = encode(np.zeros((16, 16, 3), np.uint8), "png", carried)
+            file.write_bytes(base64.b64decode(made.data_url.partition(",")[2]))
+            person["file"].locator("input[type=file]").set_input_files(file)
+            person.sees("file_said", told)
+        expect(person.field("seed")).to_have_value("8")
+        expect(person.page.get_by_label("png")).to_be_checked()
+        person.sees("cost", "$0.0025165824")
 
 
 CONTRASTS = """() => {

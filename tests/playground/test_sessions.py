@@ -138,6 +138,11 @@ def test_a_browser_has_one_session_and_others_have_theirs(tmp_path):
         {"created": "yesterday"},
         {"price": "much"},
         {"endpoint_id": 5},
+        {"base_url": 5},
+        {"price": 5},
+        {"created": 10**400},
+        {"body": 5},
+        {"body": {"output": {}}},
     ],
 )
 def test_what_a_browser_remembers_wrongly_is_left_out(tmp_path, change):
@@ -148,6 +153,18 @@ def test_what_a_browser_remembers_wrongly_is_left_out(tmp_path, change):
             return session.runs
 
     assert asyncio.run(come_back()) == []
+
+
+@pytest.mark.parametrize(("more", "is_kept"), [("", True), ("x" * 5_000_000, False)])
+def test_an_answer_is_remembered_unless_it_would_fill_the_browser(more, is_kept):
+    output = {"image_url": "https://bucket.example/x.png", "huge": 10**30, "more": more}
+    body = {"status": "COMPLETED", "output": output}
+    place = Place("https://api.example/v2", "abc")
+    run = runs.Run(asked(), DEV, place, DEV.price, "job-1", state=State.DONE, body=body)
+    note = sessions._note(run)
+    assert len(json.dumps(note)) < 20_000
+    again = sessions._recalled(note, lambda url: True)
+    assert (again.state is State.DONE, again.body == body) == (is_kept, is_kept)
 
 
 def test_the_oldest_pictures_make_room(tmp_path, monkeypatch):

@@ -78,3 +78,27 @@ def test_raw_json_is_the_endpoints_word_but_for_a_files_letters():
 def test_a_long_prompt_is_named_in_a_line():
     assert words.label(run(State.WAITING, prompt="a\nb " * 100)).startswith("waiting: a b a b")
     assert len(words.label(run(prompt="x" * 5_000))) < 80
+
+
+@pytest.mark.parametrize("number", [10**400, float("nan"), float("inf"), True, "5", None])
+def test_a_number_that_means_nothing_is_left_out(number):
+    output = {"step": 1, "steps": 28, "eta_seconds": number, "percent": number, "cost": number}
+    assert "<p>Step 1 of 28.</p>" in words.state(run(output=output))
+    told = words.state(run(State.FAILED, output=output, delayTime=number, executionTime=number))
+    assert "<dt>" not in told
+
+
+@pytest.mark.parametrize(("cost", "told"), [(0, "$0"), (2, "$2"), (1e-7, "$0.0000001")])
+def test_a_cost_is_told_however_json_writes_it(cost, told):
+    assert f"<dd>{told}</dd>" in words.state(run(State.FAILED, output={"cost": cost}))
+
+
+def test_raw_json_of_any_size_and_depth_can_be_shown():
+    nested = []
+    for _ in range(900):
+        nested = [nested]
+    assert "too deeply" in words.raw(run(nested=nested))
+    for huge in ("x" * 9_000_000, ["x"] * 1_000_000):
+        shown = words.raw(run(huge=huge))
+        assert len(shown) < 110_000
+        assert shown.endswith(" letters)")

@@ -32,7 +32,7 @@ def build(
         sessions: the browsers' runs.
         trusts: whether an endpoint of this URL may be at a private address.
     """
-    models = list(dict.fromkeys(each.model for each in served)) or list(MODELS.values())
+    models = list(dict.fromkeys([*(each.model for each in served), *MODELS.values()]))
     with gr.Blocks(title="FLUX playground", analytics_enabled=False) as page:
         on = layout.build(models, place)
         inputs = Inputs(on, served, trusts)
@@ -50,9 +50,10 @@ def _wire(
     fields = list(on.fields.values())
     asked = {
         *(on.model, *fields, on.base_url, on.endpoint_id, on.key, on.price),
-        *(on.language, on.operation, on.everything, on.file, on.show, on.under_way),
+        *(on.language, on.operation, on.everything, on.file, on.show),
         *(on.memory, on.shown, on.seen),
     }
+    filled = [on.model, *fields, on.endpoint_id]
     reviewed = [*fields, on.cost, on.code]
     placed = [*on.examples, on.price, on.model_said]
     viewed = [
@@ -67,14 +68,16 @@ def _wire(
 
         gr.on(events, handle, asked, outputs, **QUIET, **more)
 
-    def when_runs(events: Any, do: Callable[..., Any], outputs: list[Any]) -> None:
+    def when_runs(
+        events: Any, do: Callable[..., Any], outputs: list[Any], inputs: set[Any] = asked
+    ) -> None:
         async def handle(data: Data) -> Any:
             updates = do(sessions.of(data[on.memory]), data)
             if isawaitable(updates):
                 updates = await updates
             return updates or gr.skip()
 
-        gr.on(events, handle, asked, outputs, **QUIET)
+        gr.on(events, handle, inputs, outputs, **QUIET)
 
     typed = [on.model, *fields, on.base_url, on.endpoint_id, on.price]
     typed += [on.language, on.operation, on.everything]
@@ -83,7 +86,7 @@ def _wire(
     when([on.base_url.change, on.endpoint_id.change], inputs.go_to, placed, **latest)
     when(on.model.input, inputs.switch, [*fields, on.endpoint_id])
     when(on.dice.click, inputs.draw_seed, fields)
-    when(on.file.upload, inputs.read_file, [on.model, *fields, on.file, on.file_said])
+    when(on.file.upload, inputs.read_file, [*filled, on.file, on.file_said])
     for button in on.examples:
         button.click(lambda text: text, button, on.fields["prompt"], **QUIET)
     for ratio, button in on.ratios.items():
@@ -92,12 +95,13 @@ def _wire(
     when_runs(page.load, outcomes.open, [*viewed, *reviewed, *placed])
     when_runs(on.run.click, outcomes.run, [*viewed, *reviewed])
     when_runs([on.timer.tick, on.show.input], outcomes.look, viewed)
-    when_runs(on.under_way.input, outcomes.choose, viewed)
+    # Nothing else reads it: a choice that has just become a picture is refused by Gradio.
+    when_runs(on.under_way.input, outcomes.choose, viewed, {*asked, on.under_way})
     when_runs(on.cancel.click, outcomes.cancel, viewed)
     when_runs(on.ask_again.click, outcomes.ask_again, viewed)
     when_runs(on.forget.click, outcomes.forget, viewed)
     when_runs(on.use_seed.click, outcomes.use_seed, fields)
-    when_runs(on.use_parameters.click, outcomes.use_parameters, [on.model, *fields])
+    when_runs(on.use_parameters.click, outcomes.use_parameters, filled)
 
     async def pick(data: Data, event: gr.SelectData) -> Any:
         return outcomes.pick(event.index, sessions.of(data[on.memory]), data) or gr.skip()

@@ -88,10 +88,7 @@ class Inputs:
             for name in defaults
             if len({getattr(each.parameters, name) for each in MODELS.values()}) > 1
         ]
-        updates: Updates = {on.fields[name]: defaults[name] for name in differ}
-        if data[on.endpoint_id] in {each.endpoint_id for each in MODELS.values()}:
-            updates[on.endpoint_id] = model.endpoint_id
-        return updates
+        return {**{on.fields[name]: defaults[name] for name in differ}, **self._move(model, data)}
 
     def go_to(self, data: Data) -> Updates:
         """Take what is known of the endpoint that is named: its price, and what it can draw."""
@@ -114,13 +111,14 @@ class Inputs:
         """Choose a seed."""
         return {self._on.fields["seed"]: str(secrets.randbelow(DRAWN_SEEDS))}
 
-    def fill(self, given: Mapping[str, Any], model: ServedModel) -> Updates:
-        """Set every field: to what is given, else to the default."""
+    def fill(self, given: Mapping[str, Any], model: ServedModel, data: Data) -> Updates:
+        """Set every field: to what is given, else to the default. The endpoint is the model's."""
         values = {**model.parameters.defaults(), **given}
         values["seed"] = str(values["seed"])
         return {
             self._on.model: model.name,
             **{field: values.get(name) for name, field in self._on.fields.items()},
+            **self._move(model, data),
         }
 
     def read_file(self, data: Data) -> Updates:
@@ -130,16 +128,28 @@ class Inputs:
             return {on.file_said: ""}
         try:
             with open(data[on.file], "rb") as file:
-                found = pictures.parameters(file.read(pictures.LARGEST))
+                content = file.read(pictures.LARGEST)
+            found = pictures.parameters(content)
+            found["image_format"] = pictures.extension(content)
+            checks = (form.check(found, each) for each in MODELS.values())
+            given = next((each.given for each in checks if each.request), None)
+            if given is None:
+                raise pictures.NoPicture("What that picture carries isn't a worker's parameters.")
         except pictures.NoPicture as error:
             return {on.file_said: words.problem(str(error)), on.file: None}
         model = next(
             (each for each in MODELS.values() if each.title == found.get("model")),
             self.model(data),
         )
-        given = {name: found[name] for name in form.FIELDS if name in found}
-        said = f"These are the parameters of a picture by {found.get('model')}."
-        return {**self.fill(given, model), on.file_said: words.note(said), on.file: None}
+        maker = str(found.get("model"))[:100].encode(errors="replace").decode()
+        said = f"These are the parameters of a picture by {maker}."
+        return {**self.fill(given, model, data), on.file_said: words.note(said), on.file: None}
+
+    def _move(self, model: ServedModel, data: Data) -> Updates:
+        """Go to the model's endpoint, where the one that is named has a model's name."""
+        if data[self._on.endpoint_id] in {each.endpoint_id for each in MODELS.values()}:
+            return {self._on.endpoint_id: model.endpoint_id}
+        return {}
 
     def _hints(self, faults: Mapping[str, str], model: ServedModel) -> Updates:
         return {

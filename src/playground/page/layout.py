@@ -9,8 +9,9 @@ from flux_worker.contract.catalog import ServedModel
 from playground.page import panels
 from playground.places import Place
 
-LOOK = 0.5
-"""Seconds between two looks at the runs, while one is under way."""
+LOOK, GLANCE = 0.5, 5.0
+"""Seconds between two looks at the runs: while one is under way, and else, for those that another
+tab has started or that this page was told nothing of."""
 REMEMBERED_AS = "flux-playground"
 
 
@@ -93,7 +94,7 @@ def build(models: list[ServedModel], place: Place) -> Layout:
         model=model,
         model_said=model_said,
         **parts,
-        timer=gr.Timer(LOOK, active=False),
+        timer=gr.Timer(GLANCE),
         # It would draw a new secret with every start, and could read nothing any more.
         memory=gr.BrowserState(storage_key=REMEMBERED_AS, secret=REMEMBERED_AS),
         shown=gr.State(),

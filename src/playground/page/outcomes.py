@@ -8,7 +8,7 @@ from flux_worker.errors import InvalidRequest
 from playground import client
 from playground.page import words
 from playground.page.inputs import Data, Inputs, Updates
-from playground.page.layout import Layout
+from playground.page.layout import GLANCE, LOOK, Layout
 from playground.page.panels import RAW_JSON
 from playground.runs import Run
 from playground.sessions import Session
@@ -87,7 +87,7 @@ class Outcomes:
     def use_parameters(self, session: Session, data: Data) -> Updates:
         """Set the form to the parameters of the run that is shown."""
         run = self._shown(session, data)
-        return self._inputs.fill(run.request.model_dump(), run.model) if run else {}
+        return self._inputs.fill(run.request.model_dump(), run.model, data) if run else {}
 
     def _shown(self, session: Session, data: Data) -> Run | None:
         return session.find(data[self._on.shown])
@@ -138,7 +138,7 @@ class Outcomes:
                 "value": [(str(each.picture), words.caption(each)) for each in drawn],
                 "visible": bool(drawn),
             },
-            "timer": {"active": not all(each.is_final for each in session.runs)},
+            "timer": {"value": GLANCE if all(each.is_final for each in session.runs) else LOOK},
         }
 
 

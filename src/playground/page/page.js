@@ -3,8 +3,23 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      run().click();
+      if (!event.repeat) run().click(); // keys that are held mean one run
     }
+  }, true);
+  // A key was typed for one host: it is gone before a run could send it to another.
+  document.addEventListener("input", (event) => {
+    if (!event.target.closest("#base_url")) return;
+    const key = document.querySelector("#key input");
+    key.value = "";
+    key.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  // Of such an entry as "1e" a page reads nothing, and the default would be drawn.
+  run().addEventListener("click", (event) => {
+    const entries = [...document.querySelectorAll("input[type=number]")];
+    const bad = entries.find((each) => each.validity.badInput);
+    if (!bad) return;
+    event.stopImmediatePropagation();
+    bad.reportValidity();
   }, true);
   run().addEventListener("click", () => {
     document.querySelector("#state").scrollIntoView({ block: "nearest", behavior: "smooth" });

@@ -131,7 +131,7 @@ def endpoint(place: Place) -> Parts:
             "",
             label="API key",
             type="password",
-            info="Goes to this endpoint alone, and is forgotten with this page",
+            info="Goes to this endpoint alone: forgotten with this page, or for another base URL",
             elem_id="key",
             html_attributes=secret,
         ),

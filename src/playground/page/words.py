@@ -7,10 +7,12 @@ from html import escape
 from typing import Any
 
 from playground import estimate
-from playground.runs import Run, State
+from playground.runs import Run, State, number
 
 SHORT = 200
 """Letters of a text that are shown among the raw JSON; a `data:` URL has millions."""
+LONGEST = 100_000
+"""Letters of raw JSON that are shown: a browser stands still over millions."""
 JPEG_INSIDE = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+")
 
 
@@ -27,7 +29,11 @@ def state(run: Run | None) -> str:
 
 def raw(run: Run) -> str:
     """Write what the endpoint told last; long texts are cut."""
-    return json.dumps(_cut(run.body), indent=2, ensure_ascii=False)
+    try:
+        told = json.dumps(_cut(run.body), indent=2, ensure_ascii=False)
+    except RecursionError:
+        return "The answer is nested too deeply to be shown."
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]}… ({len(told):,} letters)"
 
 
 def label(run: Run) -> str:
@@ -59,8 +65,8 @@ def _sentence(run: Run) -> str:
         case State.WAITING:
             return f"In the queue for {time.time() - run.created:.0f} s."
         case State.DRAWING if isinstance(step := output.get("step"), int):
-            left = output.get("eta_seconds")
-            rest = f", {left:.0f} seconds left" if isinstance(left, int | float) else ""
+            left = number(output.get("eta_seconds"))
+            rest = "" if left is None else f", {left:.0f} seconds left"
             return f"Step {step} of {escape(str(output.get('steps')))}{rest}."
         case State.DRAWING:
             return "A worker has it."
@@ -103,8 +109,8 @@ def _seconds(seconds: float | None) -> str | None:
 
 
 def _bar(run: Run) -> str:
-    percent = run.output.get("percent")
-    value = f' value="{percent}"' if isinstance(percent, int | float) else ""
+    percent = number(run.output.get("percent"))
+    value = "" if percent is None else f' value="{percent:g}"'
     return f'<progress max="100"{value} aria-label="Progress"></progress>'
 
 

@@ -9,7 +9,7 @@ export PLAYGROUND_PYTHON = $(abspath $(PLAYGROUND)/bin/python)
 .PHONY: help demo playground serve serve-sdk test test-quick soak mutants lint bench lock format
 
 help:  ## this list
-	@echo "Each target sets up what it needs, in $(VENV)."
+	@echo "Each target sets up what it needs, in $(VENV) or $(PLAYGROUND)."
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/ready  ## generate four images end to end; PROMPT="…" for one of your own

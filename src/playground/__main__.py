@@ -10,14 +10,13 @@ import webbrowser
 from asyncio import CancelledError
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
 from local_platform.processes import surroundings
-from local_platform.processes.ports import check_free, port_from_environment
+from local_platform.processes.ports import PLAYGROUND, check_free, port_from_environment
 
-HOST, PORT = "127.0.0.1", 7860
+HOST = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 LAST_WORDS = 1
 """Seconds that open pages have when it ends: they would hold it for as long as they are open."""
@@ -55,7 +54,7 @@ def main() -> None:
         from playground import local_endpoints, places, server
 
         host = os.environ.get("PLAYGROUND_HOST") or HOST
-        port = port_from_environment("PLAYGROUND_PORT", PORT)
+        port = port_from_environment("PLAYGROUND_PORT", PLAYGROUND)
         check_free(port, "PLAYGROUND_PORT")
         if url := os.environ.get("ENDPOINT_URL"):
             served, place = [], places.read(url)
@@ -63,9 +62,12 @@ def main() -> None:
             served = opened.enter_context(local_endpoints.running(port_from_environment()))
             place = served[0].place
         page = server.app(place, served, folder, for_all=host not in places.LOOPBACK)
-        options: dict[str, Any] = {"log_level": "warning", "timeout_graceful_shutdown": LAST_WORDS}
         logging.getLogger("uvicorn.error").addFilter(_is_no_farewell)
-        Server(uvicorn.Config(page, host, port, **options)).run()
+        Server(
+            uvicorn.Config(
+                page, host, port, log_level="warning", timeout_graceful_shutdown=LAST_WORDS
+            )
+        ).run()
 
 
 def _has_a_screen() -> bool:

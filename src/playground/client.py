@@ -22,16 +22,16 @@ LONGEST_REASON = 5_000
 """Letters of an endpoint's own words that are passed on: a sentence, or a traceback."""
 
 
-class NoAnswer(Exception):
-    """The endpoint can't be asked now; asking again may help. The message says what to do."""
+class EndpointError(Exception):
+    """The endpoint doesn't do what it is asked. The message says what to do."""
 
 
-class Refused(NoAnswer):
-    """The endpoint says no, and will say so again."""
+class Unavailable(EndpointError):
+    """It can't be asked now; asking again may help."""
 
 
-class KeyRefused(Refused):
-    """The endpoint wants another key."""
+class Refused(EndpointError):
+    """It says no, and will say so again."""
 
 
 class UnknownJob(Refused):
@@ -42,12 +42,10 @@ async def submit(place: Place, job_input: Mapping[str, Any]) -> str:
     """Queue a job and return its id.
 
     Raises:
-        NoAnswer: it isn't known to be queued.
+        EndpointError: it isn't known to be queued.
     """
-    body = await _ask(place, "POST", "/run", {"input": dict(job_input)})
-    if not isinstance(job_id := body.get("id"), str):
-        raise Refused(f"{place.url} answers, but not as an endpoint does: check its address.")
-    return job_id
+    body = await _ask(place, "POST", "/run", {"input": dict(job_input)}, wanted="id")
+    return str(body["id"])
 
 
 async def status(place: Place, job_id: str) -> dict[str, Any]:
@@ -55,24 +53,24 @@ async def status(place: Place, job_id: str) -> dict[str, Any]:
 
     Raises:
         UnknownJob: its result isn't kept any more, or it never was.
-        NoAnswer: the endpoint doesn't tell.
+        EndpointError: the endpoint doesn't tell.
     """
-    body = await _ask(place, "GET", f"/status/{job_id}")
-    if not isinstance(body.get("status"), str):
-        raise Refused(f"{place.url} answers, but not as an endpoint does: check its address.")
-    return body
+    return await _ask(place, "GET", f"/status/{job_id}", wanted="status")
 
 
 async def cancel(place: Place, job_id: str) -> None:
     """Stop a job, whether it waits or runs.
 
     Raises:
-        NoAnswer: it may go on.
+        EndpointError: it may go on.
     """
-    await _ask(place, "POST", f"/cancel/{job_id}")
+    await _ask(place, "POST", f"/cancel/{job_id}", wanted="status")
 
 
-async def _ask(place: Place, method: str, operation: str, body: object = None) -> dict[str, Any]:
+async def _ask(
+    place: Place, method: str, operation: str, body: object = None, *, wanted: str
+) -> dict[str, Any]:
+    """Send a request, and return an answer in which this key has a text."""
     headers = {"Content-Type": "application/json"}
     if place.key:
         headers["Authorization"] = f"Bearer {place.key}"
@@ -90,7 +88,7 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
                 allow_redirects=False,
             )
     except TimeoutError:
-        raise NoAnswer(f"{place.base_url} takes too long to answer.") from None
+        raise Unavailable(f"{place.base_url} takes too long to answer.") from None
     except ClientSSLError:
         raise Refused(
             f"{place.base_url} can't be talked to by TLS: check whether its address begins with "
@@ -102,9 +100,11 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
                 f"{place.base_url} leads to a private address: only whoever runs this playground "
                 "may name such an endpoint, by ENDPOINT_URL."
             ) from None
-        raise NoAnswer(
-            f"Nothing answers at {place.base_url}: check the address and this machine's network; "
-            "on this machine, `make serve` starts an endpoint."
+        here = (
+            "`make serve` starts an endpoint" if place.is_here else "check this machine's network"
+        )
+        raise Unavailable(
+            f"Nothing answers at {place.base_url}: check the address, or {here}."
         ) from None
     try:
         # Half a surrogate pair, as of an emoji that was cut in two, is no text for a browser.
@@ -112,30 +112,32 @@ async def _ask(place: Place, method: str, operation: str, body: object = None) -
         told = json.loads(whole)
     except (ValueError, RecursionError):
         told = None
-    if answer.status == 200 and isinstance(told, dict):
-        return told
-    raise _refusal(place, operation, answer.status, told)
+    if answer.status != 200:
+        raise _refusal(place, operation, answer.status, told)
+    if not isinstance(told, dict) or not isinstance(told.get(wanted), str):
+        raise Refused(f"{place.url} answers, but not as an endpoint does: check its address.")
+    return told
 
 
-def _refusal(place: Place, operation: str, code: int, told: object) -> NoAnswer:
+def _refusal(place: Place, operation: str, code: int, told: object) -> EndpointError:
     said = told.get("error") if isinstance(told, dict) else None
     reason = f" It says: {said[:LONGEST_REASON]}" if isinstance(said, str) and said else ""
     if code in (401, 403):
         wrong = (
             "refuses this API key: give one of" if place.key else "wants an API key: give one of"
         )
-        return KeyRefused(f"{place.base_url} {wrong} the account that owns {place.endpoint_id}.")
+        return Refused(f"{place.base_url} {wrong} the account that owns {place.endpoint_id}.")
     if code == 404 and operation == "/run":
         return Refused(f"{place.base_url} has no endpoint {place.endpoint_id}: check the id.")
     if code == 404:
         return UnknownJob(
-            "The endpoint doesn't know this job: it keeps a result for half an hour, and none "
-            "beyond its own restart. A picture that was made is still in the bucket."
+            "The endpoint doesn't know this job any more: results are kept for half an hour. If it "
+            "has a bucket, the picture may still be there."
         )
     if code == 413:
         return Refused("The request is too large for the endpoint: shorten the prompts.")
     if code == 429:
-        return NoAnswer(f"{place.base_url} gets too many requests at the moment.")
+        return Unavailable(f"{place.base_url} gets too many requests at the moment.")
     if code >= 500:
-        return NoAnswer(f"{place.base_url} is out of order (HTTP {code}).{reason}")
+        return Unavailable(f"{place.base_url} is out of order (HTTP {code}).{reason}")
     return Refused(f"{place.url} refuses with HTTP {code}: check the address.{reason}")

@@ -8,11 +8,10 @@ from typing import Any
 from flux_worker.contract import sizes
 from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.request import ImageRequest
-from flux_worker.delivery.metadata import EMBEDDED
 from flux_worker.errors import InvalidRequest
 
-FIELDS = (*EMBEDDED, "image_format")
-"""The parameters that the page has a field for, as requests name them."""
+FIELDS = tuple(name for name in ImageRequest.model_fields if name != "preview")
+"""The parameters that the page has a field for. Previews are always asked for."""
 ASPECT_RATIOS = ("1:1", "4:3", "3:4", "16:9", "9:16")
 
 

@@ -3,10 +3,12 @@
 import base64
 import binascii
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientTimeout
 
 from flux_worker import guard
+from flux_worker.contract.formats import JPEG, PNG
 from flux_worker.delivery import images, web
 from flux_worker.guard import ForbiddenAddress
 from playground.places import Place
@@ -14,7 +16,7 @@ from playground.places import Place
 PATIENCE = ClientTimeout(total=120, sock_connect=5, sock_read=30)
 LARGEST = 20_000_000
 """Bytes: twice as much as the worker can make."""
-EXTENSIONS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
+EXTENSIONS = {b"\xff\xd8\xff": JPEG.extension, images.PNG_SIGNATURE: PNG.extension}
 """By the first bytes of a file."""
 
 
@@ -59,7 +61,7 @@ def parameters(data: bytes) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise NoPicture(
-            "That picture carries no parameters: it isn't a worker's, its operator has them left "
+            "That picture carries no parameters: it isn't a worker's, its operator leaves them "
             "out (EMBED_METADATA=false), or a program has removed them."
         )
     return found
@@ -83,9 +85,14 @@ async def _download(url: str, place: Place) -> bytes:
         async with web.session(callers_url=url, allow_private=allow_private) as session:
             answer = await web.ask(session, "GET", url, limit=LARGEST + 1, timeout=PATIENCE)
     except (ClientError, OSError, TimeoutError, ValueError):
-        raise NoPicture("The picture is in the bucket but can't be fetched from here.") from None
+        raise NoPicture(
+            f"The picture can't be fetched from {urlsplit(url).hostname}: check that this machine "
+            "reaches it, then ask again."
+        ) from None
+    if answer.status in (403, 404, 410):
+        raise Gone(f"The picture's URL has expired: the bucket answers with HTTP {answer.status}.")
     if answer.status != 200:
-        raise Gone(f"The bucket answers with HTTP {answer.status}: the picture's URL is expired.")
+        raise NoPicture(f"The bucket answers with HTTP {answer.status}: ask again later.")
     if len(answer.body) > LARGEST:
         raise NoPicture("The file behind the answer's image_url is too large to be shown.")
     return answer.body

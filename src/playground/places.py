@@ -47,11 +47,11 @@ class Place:
         if not is_web:
             return f"The base URL must begin with http:// or https://, such as {RUNPOD}."
         if parts.username or parts.password or parts.query or parts.fragment:
-            return "The base URL must have no user, no query and no fragment: the key has a field."
+            return "Leave user, password and query out of the base URL: the key has its own field."
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.endpoint_id):
             return "The endpoint's id is letters, digits and hyphens, as its page at Runpod shows."
         if not re.fullmatch(r"[\x21-\x7e]*", self.key):
-            return "The API key has a letter that no key has: copy it again."
+            return "The API key has a character that no key has: copy it again."
         return None
 
 

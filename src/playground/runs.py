@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -117,11 +117,13 @@ class Run:
                 await self._until_its_end()
             if self.state is State.DONE:
                 await self._save(folder)
-        except (client.NoAnswer, pictures.NoPicture) as error:
+        except (client.EndpointError, pictures.NoPicture) as error:
             self.problem, self.may_ask_again = str(error), bool(self.job_id)
             self.is_gone = isinstance(error, client.UnknownJob | pictures.Gone)
             if self.state is not State.DONE:
                 self.state = State.FAILED
+        finally:
+            self.place = replace(self.place, key="")  # nothing more is asked
 
     async def cancel(self) -> None:
         """Stop the job.
@@ -130,7 +132,7 @@ class Run:
             NoAnswer: it may go on.
         """
         if not self.job_id:
-            raise client.NoAnswer("The endpoint hasn't taken it yet: try again when it has.")
+            raise client.Unavailable("The endpoint hasn't taken it yet: try again when it has.")
         await client.cancel(self.place, self.job_id)
 
     async def _send(self) -> None:
@@ -148,9 +150,7 @@ class Run:
                 self.body = await client.status(self.place, self.job_id)
                 pause, self.problem = PAUSE, None
                 self.state = STATES.get(self.body["status"], State.WAITING)
-            except client.Refused:
-                raise
-            except client.NoAnswer as error:
+            except client.Unavailable as error:
                 pause = min(pause * 2, LONGEST_PAUSE)
                 self.problem = f"{error} Asking again; the job goes on there."
             if self.state in FINAL:

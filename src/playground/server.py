@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from local_platform.api.guards import ThisMachine
+from playground import pictures
 from playground.local_endpoints import Served
 from playground.page import build
 from playground.places import Place
@@ -20,8 +21,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""The browser itself sees to it that the page asks nothing of anybody else."""
-LARGEST_FILE = "20mb"
+"""The browser itself sees to it that the page asks nothing of anybody else. Gradio's scripts are
+inline, and make functions out of text."""
 THEME = gr.themes.Base(
     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 ).set(
@@ -67,7 +68,7 @@ def app(place: Place, served: list[Served], folder: Path, *, for_all: bool) -> F
         footer_links=[],
         run_history=False,
         allowed_paths=[str(folder)],
-        max_file_size=LARGEST_FILE,
+        max_file_size=pictures.LARGEST,
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,

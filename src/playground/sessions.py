@@ -72,7 +72,7 @@ class Session:
 
     def recall(self, notes: Sequence[Note], trusts: Trust) -> None:
         """Take up the runs that a browser remembers; nothing good is known of its notes."""
-        for note in notes:
+        for note in notes[-KEPT:]:
             with suppress(Exception):  # of another version, or nobody's
                 self._keep(_recalled(note, trusts), is_recalled=True)
 

@@ -1,7 +1,7 @@
 import socket
 import threading
-from pathlib import Path
 
+import pytest
 from loopback import serving as answering
 from running_platform import DEV, SCHNELL, serving
 
@@ -47,5 +47,20 @@ def test_a_program_that_speaks_no_http_is_no_platform():
         greet.join()
 
 
-def test_the_demo_is_known_by_its_folder():
-    assert Path(demo_environment({})["MODEL_PATH"]).resolve() == local_endpoints.DEMO_WEIGHTS
+def test_where_none_runs_one_is_started_and_ended(monkeypatch):
+    monkeypatch.setenv("WORKERS", "0")
+    port = free_ports(1)[0]
+    with local_endpoints.running(port) as served:
+        assert [each.model.name for each in served] == ["dev", "schnell"]
+        assert all(each.is_demo for each in served)
+        assert local_endpoints.find(port) == served
+    assert local_endpoints.find(port) == []
+
+
+def test_one_that_does_not_start_is_said(monkeypatch):
+    monkeypatch.setenv("MODELS", "flux-9")
+    with (
+        pytest.raises(RuntimeError, match="doesn't start, for the reason above"),
+        local_endpoints.running(free_ports(1)[0]),
+    ):
+        pass

@@ -62,9 +62,9 @@ def test_a_picture_that_cannot_be_had_is_said_by_the_cause():
         (None, "has no image_url"),
         ("data:image/png;base64,!!", "can't be read"),
         ("data:image/png;base64,AAAA", "neither JPEG nor PNG"),
-        ("http://127.0.0.1:1/x.png", "can't be fetched from here"),
-        ("nonsense", "can't be fetched from here"),
-        ("file:///etc/passwd", "can't be fetched from here"),
+        ("http://127.0.0.1:1/x.png", "can't be fetched from"),
+        ("nonsense", "can't be fetched from"),
+        ("file:///etc/passwd", "can't be fetched from"),
     ]:
         with pytest.raises(pictures.NoPicture, match=said):
             fetch(url)
@@ -73,6 +73,12 @@ def test_a_picture_that_cannot_be_had_is_said_by_the_cause():
         pytest.raises(pictures.Gone, match="HTTP 403"),
     ):
         fetch(url)
+    with (
+        serving(lambda request: request.answer(503)) as url,
+        pytest.raises(pictures.NoPicture, match="HTTP 503: ask again later") as raised,
+    ):
+        fetch(url)
+    assert not isinstance(raised.value, pictures.Gone)
     with (
         serving(lambda request: request.answer(200, page)) as url,
         pytest.raises(pictures.NoPicture, match="neither JPEG nor PNG"),

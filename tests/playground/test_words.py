@@ -44,12 +44,6 @@ def test_a_running_job_says_its_step_the_time_left_and_shows_what_it_becomes():
     assert 'src="data:image/jpeg;base64,AAAA"' in told
 
 
-def test_a_failure_and_a_cancelled_job_are_told_to_cost_nothing():
-    assert "Nothing is charged" in words.state(run(State.CANCELLED))
-    assert "Nothing is charged" in words.state(run(State.FAILED, "x", error="x"))
-    assert "Nothing is charged" not in words.state(run(State.FAILED, "lost sight of"))
-
-
 def test_the_facts_have_every_decimal():
     told = words.state(
         run(State.DONE, "x", output={"cost": 0.0025165824}, delayTime=120, executionTime=3400)

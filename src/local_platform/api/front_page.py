@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from local_platform.api.answers import Json
 from local_platform.api.guards import FRONT
+from local_platform.processes.ports import PLAYGROUND
 
 TRY = '{"input": {"prompt": "a red square on a white background"}}'
 NOTHING_ELSE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -46,7 +47,6 @@ clients it knows, <code>docs/api.md</code> for what a job's input may hold. Runp
 <a href="https://docs.runpod.io/serverless/endpoints/operations">operations of an endpoint</a>.</p>
 </html>
 """
-PLAYGROUND = "http://127.0.0.1:7860"
 KEY = "They must send the <code>LOCAL_API_KEY</code> that this server was started with."
 ENDPOINT = """<h2>{name}</h2>
 <p><code>{url}</code>{health}</p>
@@ -71,7 +71,9 @@ def routes(endpoints: Sequence[dict[str, str | None]], with_key: bool) -> APIRou
         urls = {each: f"{request.base_url}v2/{quote(each)}" for each in ids}
         sections = (_section(name, url, with_key) for name, url in urls.items())
         page = PAGE.format(
-            key=KEY if with_key else "", endpoints="".join(sections), playground=PLAYGROUND
+            key=KEY if with_key else "",
+            endpoints="".join(sections),
+            playground=f"http://127.0.0.1:{PLAYGROUND}",
         )
         return HTMLResponse(page, headers=NOTHING_ELSE)
 

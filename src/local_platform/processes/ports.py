@@ -5,6 +5,9 @@ import re
 import socket
 from contextlib import ExitStack
 
+PLAYGROUND = 7860
+"""Where `make playground` serves its page."""
+
 
 def free_ports(count: int) -> list[int]:
     """Return different free TCP ports of 127.0.0.1, in no order."""

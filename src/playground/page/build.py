@@ -48,11 +48,11 @@ def _wire(
     sessions: Sessions,
 ) -> None:
     fields = list(on.fields.values())
-    asked = {
+    entered = {
         *(on.model, *fields, on.base_url, on.endpoint_id, on.key, on.price),
-        *(on.language, on.operation, on.everything, on.file, on.show),
-        *(on.memory, on.shown, on.seen),
+        *(on.language, on.operation, on.everything, on.file),
     }
+    asked = {*entered, on.show, on.memory, on.shown, on.seen}
     filled = [on.model, *fields, on.endpoint_id]
     reviewed = [*fields, on.cost, on.code]
     placed = [*on.examples, on.price, on.model_said]
@@ -66,10 +66,14 @@ def _wire(
         async def handle(data: Data) -> Any:  # on the event loop: it takes no time
             return do(data) or gr.skip()
 
-        gr.on(events, handle, asked, outputs, **QUIET, **more)
+        gr.on(events, handle, entered, outputs, **QUIET, **more)
 
     def when_runs(
-        events: Any, do: Callable[..., Any], outputs: list[Any], inputs: set[Any] = asked
+        events: Any,
+        do: Callable[..., Any],
+        outputs: list[Any],
+        inputs: set[Any] = asked,
+        **more: Any,
     ) -> None:
         async def handle(data: Data) -> Any:
             updates = do(sessions.of(data[on.memory]), data)
@@ -77,11 +81,11 @@ def _wire(
                 updates = await updates
             return updates or gr.skip()
 
-        gr.on(events, handle, inputs, outputs, **QUIET)
+        gr.on(events, handle, inputs, outputs, **QUIET, **more)
 
     typed = [on.model, *fields, on.base_url, on.endpoint_id, on.price]
     typed += [on.language, on.operation, on.everything]
-    latest = {"trigger_mode": "always_last"}
+    latest: Any = {"trigger_mode": "always_last"}
     when([each.change for each in typed], inputs.review, reviewed, **latest)
     when([on.base_url.change, on.endpoint_id.change], inputs.go_to, placed, **latest)
     when(on.model.input, inputs.switch, [*fields, on.endpoint_id])
@@ -93,8 +97,10 @@ def _wire(
         when(button.click, partial(inputs.shape, ratio), fields)
 
     when_runs(page.load, outcomes.open, [*viewed, *reviewed, *placed])
-    when_runs(on.run.click, outcomes.run, [*viewed, *reviewed])
-    when_runs([on.timer.tick, on.show.input], outcomes.look, viewed)
+    # Each press is a run, and each choice is heard: Gradio drops what comes while it is busy.
+    when_runs(on.run.click, outcomes.run, [*viewed, *reviewed], trigger_mode="multiple")
+    when_runs(on.show.input, outcomes.look, viewed, **latest)
+    when_runs(on.timer.tick, outcomes.look, viewed)
     # Nothing else reads it: a choice that has just become a picture is refused by Gradio.
     when_runs(on.under_way.input, outcomes.choose, viewed, {*asked, on.under_way})
     when_runs(on.cancel.click, outcomes.cancel, viewed)

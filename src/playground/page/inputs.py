@@ -167,7 +167,7 @@ class Inputs:
             return words.problem(str(error))
         sides = {name: checked.faults.get(name) for name in ("width", "height")}
         if any(sides.values()):
-            return words.note("The cost depends on the size.")
+            return words.note("Correct the size to see the cost.")
         values = form.complete(checked.given, self.model(data))
         return words.note(estimate.line(values["width"], values["height"], price))
 
@@ -177,7 +177,7 @@ class Inputs:
         given = form.complete(checked.given, model)
         if not data[on.everything]:
             given = form.differing(given, model)
-        call = Call(place.base_url, place.endpoint_id, model, given, data[on.operation].strip("/"))
+        call = Call(place.base_url, place.endpoint_id, model, given, data[on.operation])
         if place.fault() or checked.request is None:
             reasons = [place.fault(), *checked.faults.values()]
             return gr.update(value="\n".join(filter(None, reasons)), language=None)

@@ -62,7 +62,7 @@ class Layout:
     shown: Any
     """The id of the run that is shown."""
     seen: Any
-    """What this page was told of the runs."""
+    """Digests of what this page was told of the runs."""
 
 
 def build(models: list[ServedModel], place: Place) -> Layout:
@@ -98,5 +98,5 @@ def build(models: list[ServedModel], place: Place) -> Layout:
         # It would draw a new secret with every start, and could read nothing any more.
         memory=gr.BrowserState(storage_key=REMEMBERED_AS, secret=REMEMBERED_AS),
         shown=gr.State(),
-        seen=gr.State(),
+        seen=gr.JSON(visible=False),
     )

@@ -1,5 +1,6 @@
 """What happens to runs: they are started, followed, shown, stopped and used again."""
 
+import zlib
 from typing import Any
 
 import gradio as gr
@@ -63,7 +64,7 @@ class Outcomes:
         try:
             if run:
                 await run.cancel()
-        except client.NoAnswer as error:
+        except client.EndpointError as error:
             told = words.problem(f"It could not be cancelled. {error}")
         return {**self._view(session, data, run), self._on.said: told}
 
@@ -99,30 +100,26 @@ class Outcomes:
         """Return what has changed since this page was last told."""
         now = self._everything(session, data, run)
         seen = data[self._on.seen] or {}
-        changed = {name: told for name, told in now.items() if seen.get(name) != told}
+        # In the page, so that what was lost on the way to it counts as not told.
+        digests = {name: zlib.crc32(repr(told).encode()) for name, told in now.items()}
+        changed = {name: told for name, told in now.items() if seen.get(name) != digests[name]}
         if not changed:
             return {}
         updates = {getattr(self._on, name): gr.update(**told) for name, told in changed.items()}
-        return {
-            **updates,
-            self._on.seen: {**seen, **changed},
-            self._on.memory: session.memory(),
-        }
+        return {**updates, self._on.seen: digests, self._on.memory: session.memory()}
 
     def _everything(
         self, session: Session, data: Data, run: Run | None
     ) -> dict[str, dict[str, Any]]:
-        pending, drawn = (
-            [each for each in reversed(session.runs) if not each.picture],
-            _drawn(session),
-        )
+        pending = [each for each in reversed(session.runs) if not each.picture]
+        drawn = _drawn(session)
         is_raw = data[self._on.show] == RAW_JSON and run is not None
         picture = str(run.picture) if run and run.picture else None
         is_final = run is not None and run.is_final
         return {
             "state": {"value": words.state(run)},
             "picture": {"value": picture, "visible": bool(picture) and not is_raw},
-            "raw": {"value": words.raw(run) if run else "", "visible": is_raw},
+            "raw": {"value": words.raw(run) if run and is_raw else "", "visible": is_raw},
             "download": {"value": picture, "visible": bool(picture)},
             "cancel": {"visible": run is not None and not is_final},
             "use_seed": {"visible": run is not None},

@@ -6,6 +6,7 @@ import gradio as gr
 
 from flux_worker.contract import formats
 from flux_worker.contract.catalog import Bounds, ServedModel
+from flux_worker.contract.sizes import MULTIPLE
 from playground import form
 from playground.places import RUNPOD, Place
 from playground.snippets.languages import SNIPPETS
@@ -23,7 +24,7 @@ PROMPTS = (
     "A fox reading a newspaper in a café, 35 mm photograph",
 )
 PREVIEW, RAW_JSON = "Preview", "Raw JSON"
-OPERATIONS = ("/run", "/runsync")
+OPERATIONS = [("/run", "run"), ("/runsync", "runsync")]
 BUTTONS = {
     "cancel": "Cancel",
     "use_seed": "Use this seed",
@@ -74,7 +75,7 @@ def inputs(model: ServedModel) -> Parts:
         with gr.Row():
             ratios = {each: gr.Button(each, size="sm", min_width=48) for each in form.ASPECT_RATIOS}
         with gr.Row():
-            width, height = number("width", "Width", 16), number("height", "Height", 16)
+            width, height = number("width", "Width", MULTIPLE), number("height", "Height", MULTIPLE)
         with gr.Row():
             steps = number("num_inference_steps", "Steps", 1)
             guidance = number("guidance", "Guidance", 0.5)
@@ -109,12 +110,12 @@ def api() -> Parts:
     with gr.Row():
         language = gr.Dropdown(titles, value=titles[0], label="Language", elem_id="language")
         operation = gr.Dropdown(
-            OPERATIONS, value="/runsync", label="Operation", elem_id="operation", min_width=120
+            OPERATIONS, value="runsync", label="Operation", elem_id="operation", min_width=120
         )
     return {
         "language": language,
         "operation": operation,
-        "everything": gr.Checkbox(label="Parameters at their defaults, too", elem_id="everything"),
+        "everything": gr.Checkbox(label="Include the defaults", elem_id="everything"),
         "code": gr.Code(label="Code", interactive=False, elem_id="code", wrap_lines=True),
     }
 
@@ -138,7 +139,7 @@ def endpoint(place: Place) -> Parts:
         "price": gr.Textbox(
             "",
             label="Price of a megapixel",
-            info="In US dollars, where it isn't the model's",
+            info="In US dollars; empty: the model's",
             elem_id="price",
         ),
     }
@@ -148,7 +149,7 @@ def file() -> Parts:
     """Make the place for a picture whose parameters are wanted."""
     return {
         "file": gr.File(
-            label="A picture's parameters",
+            label="Load the parameters of a picture",
             file_types=[".jpg", ".jpeg", ".png"],
             elem_id="file",
             height=140,
@@ -174,7 +175,7 @@ def result() -> Parts:
             name: gr.Button(label, size="sm", min_width=100, visible=False, elem_id=name)
             for name, label in BUTTONS.items()
         }
-    under_way = gr.Radio(label="Runs without a picture yet", visible=False, elem_id="under_way")
+    under_way = gr.Radio(label="Runs without a picture", visible=False, elem_id="under_way")
     gallery = gr.Gallery(
         label="Gallery",
         columns=4,

@@ -21,7 +21,7 @@ def state(run: Run | None) -> str:
     if run is None:
         return "<p>A picture appears here after <b>Run</b>. Several runs may wait at once.</p>"
     sentence = _sentence(run)
-    trouble = f'<p class="problem" role="alert">{escape(run.problem)}</p>' if run.problem else ""
+    trouble = problem(run.problem or "")
     if run.is_final:
         return f'<p role="status">{sentence}</p>{trouble}{_facts(run)}'
     return f"<p>{sentence}</p>{trouble}{_bar(run)}{_preview(run)}"
@@ -71,9 +71,9 @@ def _sentence(run: Run) -> str:
         case State.DRAWING:
             return "A worker has it."
         case State.CANCELLED:
-            return "Cancelled. Nothing is charged."
+            return "Cancelled."
         case State.FAILED:
-            return "No picture. Nothing is charged." if run.body.get("error") else "No picture."
+            return "No picture."
         case State.DONE if run.picture:
             return "Done."
         case State.DONE:

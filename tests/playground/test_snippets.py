@@ -280,7 +280,7 @@ def test_literals_of_javascript_and_shells_are_exact(drawn):
         texts
     )
     words = " ".join(literals.in_shell(literals.in_json(text)) for text in texts)
-    for shell in PROGRAMS["shell"]:
+    for shell in ("sh", "bash"):
         printed = subprocess.check_output([shell, "-c", f"printf '%s\\n' {words}"], text=True)
         assert [json.loads(line) for line in printed.splitlines()] == texts
 

@@ -61,7 +61,7 @@ def main() -> None:
         else:
             served = opened.enter_context(local_endpoints.running(port_from_environment()))
             place = served[0].place
-        page = server.app(place, served, folder, for_all=host not in places.LOOPBACK)
+        page = server.app(place, served, folder, for_all=not places.is_loopback(host))
         logging.getLogger("uvicorn.error").addFilter(_is_no_farewell)
         Server(
             uvicorn.Config(

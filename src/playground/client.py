@@ -88,7 +88,8 @@ async def _ask(
                 allow_redirects=False,
             )
     except TimeoutError:
-        raise Unavailable(f"{place.base_url} takes too long to answer.") from None
+        still = " The job may be queued there all the same." if operation == "/run" else ""
+        raise Unavailable(f"{place.base_url} takes too long to answer.{still}") from None
     except ClientSSLError:
         raise Refused(
             f"{place.base_url} can't be talked to by TLS: check whether its address begins with "

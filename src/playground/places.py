@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 RUNPOD = "https://api.runpod.ai/v2"
 """Where Runpod's own clients find endpoints unless they are told otherwise."""
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPERATIONS = re.compile(r"/(run|runsync|health|status|status-sync|stream|cancel|retry)(/.*)?$")
 
 
@@ -35,7 +35,7 @@ class Place:
     @property
     def is_here(self) -> bool:
         """Whether it is on this machine, where nothing outlives a restart."""
-        return self.host in LOOPBACK
+        return is_loopback(self.host)
 
     def fault(self) -> str | None:
         """Say what is wrong with it, in a sentence, or return None."""
@@ -53,6 +53,14 @@ class Place:
         if not re.fullmatch(r"[\x21-\x7e]*", self.key):
             return "The API key has a character that no key has: copy it again."
         return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read(url: str) -> Place:

@@ -1,6 +1,8 @@
 import asyncio
+import time
 
 import pytest
+from aiohttp import ClientTimeout
 from loopback import serving
 from scripted_endpoint import report, scripted
 
@@ -87,6 +89,15 @@ def test_nothing_there_is_said():
         submit(place)
     with pytest.raises(client.EndpointError, match=r"Nothing answers at http://nowhere\.invalid"):
         submit(Place("http://nowhere.invalid/v2", "abc"))
+
+
+def test_a_job_that_may_be_queued_all_the_same_is_said(monkeypatch):
+    monkeypatch.setattr(client, "PATIENCE", ClientTimeout(total=0.05))
+    with serving(lambda request: time.sleep(0.3)) as url:
+        with pytest.raises(client.Unavailable, match="may be queued there all the same"):
+            submit(Place(url, "abc"))
+        with pytest.raises(client.Unavailable, match=r"takes too long to answer\.$"):
+            status(Place(url, "abc"))
 
 
 def test_a_dropped_connection_is_said():

@@ -46,5 +46,21 @@ def test_a_wrong_endpoint_url_is_refused_in_a_sentence():
         read("nonsense")
 
 
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        ("http://127.0.0.1:8000/v2", True),
+        ("http://127.8.8.8/v2", True),
+        ("http://localhost/v2", True),
+        ("http://[::1]:8000/v2", True),
+        (BASE, False),
+        ("http://127.0.0.1.example/v2", False),
+        ("http://192.168.1.2/v2", False),
+    ],
+)
+def test_what_is_on_this_machine_is_known(url, is_here):
+    assert Place(url, "abc").is_here is is_here
+
+
 def test_the_key_is_in_no_representation():
     assert "hidden" not in repr(Place(BASE, "abc", "hidden"))

@@ -3,7 +3,6 @@
 import base64
 import binascii
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientTimeout
 
@@ -86,8 +85,8 @@ async def _download(url: str, place: Place) -> bytes:
             answer = await web.ask(session, "GET", url, limit=LARGEST + 1, timeout=PATIENCE)
     except (ClientError, OSError, TimeoutError, ValueError):
         raise NoPicture(
-            f"The picture can't be fetched from {urlsplit(url).hostname}: check that this machine "
-            "reaches it, then ask again."
+            "The picture can't be fetched: check that this machine reaches its bucket, then ask "
+            "again."
         ) from None
     if answer.status in (403, 404, 410):
         raise Gone(f"The picture's URL has expired: the bucket answers with HTTP {answer.status}.")

@@ -129,7 +129,7 @@ class Run:
         """Stop the job.
 
         Raises:
-            NoAnswer: it may go on.
+            EndpointError: it may go on.
         """
         if not self.job_id:
             raise client.Unavailable("The endpoint hasn't taken it yet: try again when it has.")

@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 from local_platform.api.server import Server
 from local_platform.processes.ports import free_ports
+from local_platform.processes.surroundings import demo_environment
 from local_platform.queue.endpoint import Endpoint
 
 DEV = "black-forest-labs-flux-1-dev"
@@ -55,6 +56,14 @@ class Platform:
         os.kill(self.worker_process(worker_id), signal.SIGKILL)
         while worker_id in self.endpoint.fleet.running:
             time.sleep(0.01)
+
+
+@contextmanager
+def serving_both(s3, log):
+    """Serve dev and schnell on the demo weights, a worker each; the log takes what these say."""
+    each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
+    with serving(1, each, log_file=log, ids=(DEV, SCHNELL)) as platform:
+        yield platform
 
 
 @contextmanager

@@ -16,9 +16,7 @@ import requests
 import runpod
 from conftest import ROOT, SMALL
 from PIL import Image
-from running_platform import DEV, SCHNELL, serving
-
-from local_platform.processes.surroundings import demo_environment
+from running_platform import DEV, SCHNELL, serving_both
 
 pytestmark = pytest.mark.real
 
@@ -27,9 +25,7 @@ FEW_STEPS = {"runpod": {"num_inference_steps": 2}}
 
 @pytest.fixture(scope="module")
 def platform(s3, tmp_path_factory):
-    log = tmp_path_factory.mktemp("clients") / "worker.log"
-    each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
-    with serving(1, each, log_file=log, ids=(DEV, SCHNELL)) as running:
+    with serving_both(s3, tmp_path_factory.mktemp("clients") / "worker.log") as running:
         yield running
 
 

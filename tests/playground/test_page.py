@@ -15,14 +15,13 @@ from browser import watched_page
 from conftest import ROOT
 from PIL import Image
 from playwright.sync_api import expect
-from running_platform import DEV, SCHNELL, serving
+from running_platform import DEV, SCHNELL, serving_both
 from running_playground import playing
 from scripted_endpoint import report, scripted
 
 from builder.demo_model.judge import colour_name
 from flux_worker.contract.catalog import MODELS
 from flux_worker.delivery.images import encode, read_parameters
-from local_platform.processes.surroundings import demo_environment
 from playground.snippets.call import Call
 from playground.snippets.languages import SNIPPETS, write
 
@@ -39,9 +38,7 @@ EVIL = "<img src=x onerror=\"document.title='evil'\"> \"quotes\" 'n' \\back $HOM
 
 @pytest.fixture(scope="module")
 def platform(s3, tmp_path_factory):
-    log = tmp_path_factory.mktemp("platform") / "worker.log"
-    each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
-    with serving(1, each, log_file=log, ids=(DEV, SCHNELL)) as running:
+    with serving_both(s3, tmp_path_factory.mktemp("platform") / "worker.log") as running:
         yield running
 
 

@@ -16,13 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from running_platform import serving
+from running_platform import serving_both
 
 from flux_worker.contract.catalog import DEV, KREA_DEV, SCHNELL
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.images import read_parameters
 from flux_worker.delivery.metadata import EMBEDDED
-from local_platform.processes.surroundings import demo_environment
 from playground.places import RUNPOD
 from playground.snippets import literals
 from playground.snippets.call import Call
@@ -238,11 +237,7 @@ def test_addresses_that_clients_know_are_left_to_them(model):
 
 @pytest.fixture(scope="module")
 def platform(s3, tmp_path_factory):
-    log = tmp_path_factory.mktemp("snippets") / "worker.log"
-    models = [DEV, SCHNELL]
-    each = [demo_environment({**s3.environment, "FLUX_MODEL": model.name}) for model in models]
-    ids = [model.endpoint_id for model in models]
-    with serving(1, each, log_file=log, ids=ids) as running:
+    with serving_both(s3, tmp_path_factory.mktemp("snippets") / "worker.log") as running:
         yield running
 
 

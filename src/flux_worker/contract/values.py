@@ -63,9 +63,14 @@ def _number(value: object, info: ValidationInfo) -> float:
     return float(value)
 
 
+def draw_seed() -> int:
+    """Choose one of the seeds that are drawn."""
+    return secrets.randbelow(DRAWN_SEEDS)
+
+
 def _seed(value: object, info: ValidationInfo) -> int:
     seed = _integer(value, info)
-    return secrets.randbelow(DRAWN_SEEDS) if seed == _bounds(info).default else seed
+    return draw_seed() if seed == _bounds(info).default else seed
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,5 @@
 """What happens when something is typed or chosen: it is checked, priced and written as code."""
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from flux_worker.contract.catalog import MODELS, Price, ServedModel
-from flux_worker.contract.values import DRAWN_SEEDS
+from flux_worker.contract.values import draw_seed
 from playground import estimate, form, pictures
 from playground.local_endpoints import Served
 from playground.page import words
@@ -109,7 +108,7 @@ class Inputs:
 
     def draw_seed(self, _: Data) -> Updates:
         """Choose a seed."""
-        return {self._on.fields["seed"]: str(secrets.randbelow(DRAWN_SEEDS))}
+        return {self._on.fields["seed"]: str(draw_seed())}
 
     def fill(self, given: Mapping[str, Any], model: ServedModel, data: Data) -> Updates:
         """Set every field: to what is given, else to the default. The endpoint is the model's."""
@@ -173,13 +172,12 @@ class Inputs:
 
     def _code(self, data: Data, checked: form.Checked) -> Any:
         on, model, place = self._on, self.model(data), self.place(data)
+        if reasons := [*filter(None, [place.fault()]), *checked.faults.values()]:
+            return gr.update(value="\n".join(reasons), language=None)
         language = data[on.language]
         given = form.complete(checked.given, model)
         if not data[on.everything]:
             given = form.differing(given, model)
         call = Call(place.base_url, place.endpoint_id, model, given, data[on.operation])
-        if place.fault() or checked.request is None:
-            reasons = [place.fault(), *checked.faults.values()]
-            return gr.update(value="\n".join(filter(None, reasons)), language=None)
         syntax = languages.SNIPPETS[language].syntax
         return gr.update(value=languages.write(language, call).rstrip(), language=syntax)

@@ -51,21 +51,21 @@ def hint(name: str, model: ServedModel) -> str:
 def inputs(model: ServedModel) -> Parts:
     """Make the form, with a model's limits and defaults."""
     defaults = model.parameters.defaults()
+    fields: Parts = {}
 
-    def text(name: str, label: str, **options: Any) -> Any:
-        return gr.Textbox(str(defaults.get(name, "")), label=label, elem_id=name, **options)
+    def text(name: str, label: str, **options: Any) -> None:
+        value = str(defaults.get(name, ""))
+        fields[name] = gr.Textbox(value, label=label, elem_id=name, **options)
 
-    def number(name: str, label: str, step: float) -> Any:
+    def number(name: str, label: str, step: float) -> None:
         options = {"info": hint(name, model), "step": step, "min_width": 120, "elem_id": name}
-        return gr.Number(defaults[name], label=label, **options)
+        fields[name] = gr.Number(defaults[name], label=label, **options)
 
-    prompt = text("prompt", "Prompt", lines=3, placeholder="What the picture shows")
+    text("prompt", "Prompt", lines=3, placeholder="What the picture shows")
     with gr.Row():
         examples = [gr.Button("", size="sm", min_width=120) for _ in PROMPTS]
-    negative_prompt = text(
-        "negative_prompt", "Negative prompt", placeholder="What to keep out; takes twice as long"
-    )
-    image_format = gr.Radio(
+    text("negative_prompt", "Negative prompt", placeholder="What to keep out; takes twice as long")
+    fields["image_format"] = gr.Radio(
         list(formats.FORMATS),
         value=defaults["image_format"],
         label="Image format",
@@ -75,26 +75,17 @@ def inputs(model: ServedModel) -> Parts:
         with gr.Row():
             ratios = {each: gr.Button(each, size="sm", min_width=48) for each in form.ASPECT_RATIOS}
         with gr.Row():
-            width, height = number("width", "Width", MULTIPLE), number("height", "Height", MULTIPLE)
+            number("width", "Width", MULTIPLE)
+            number("height", "Height", MULTIPLE)
         with gr.Row():
-            steps = number("num_inference_steps", "Steps", 1)
-            guidance = number("guidance", "Guidance", 0.5)
-            true_cfg_scale = number("true_cfg_scale", "True CFG scale", 0.5)
+            number("num_inference_steps", "Steps", 1)
+            number("guidance", "Guidance", 0.5)
+            number("true_cfg_scale", "True CFG scale", 0.5)
         with gr.Row():
-            seed = text("seed", "Seed", info=hint("seed", model), scale=3)
+            text("seed", "Seed", info=hint("seed", model), scale=3)
             dice = gr.Button("⚄ New seed", size="sm", min_width=80, elem_id="dice")
     return {
-        "fields": {
-            "prompt": prompt,
-            "negative_prompt": negative_prompt,
-            "true_cfg_scale": true_cfg_scale,
-            "width": width,
-            "height": height,
-            "num_inference_steps": steps,
-            "guidance": guidance,
-            "seed": seed,
-            "image_format": image_format,
-        },
+        "fields": fields,
         "examples": examples,
         "ratios": ratios,
         "dice": dice,

@@ -11,7 +11,7 @@ PACKAGES = {
         {"errors", "logs", "guard"},
         {"contract"},
         {"settings"},
-        {"delivery", "weights"},
+        {"adapters", "delivery", "weights"},
         {"engine", "generation"},
         {"serving"},
     ],

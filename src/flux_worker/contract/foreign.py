@@ -78,10 +78,14 @@ UNSUPPORTED = (
     ),
     Unsupported(
         _keys(
-            r"(.*_)?loras?(_(weights|urls?|paths?|names?|ids?))?|adapters?(_(ids?|names?))?"
-            r"|embeddings|textual_inversions?|fine_tune(_id)?"
+            r"(.*_)?loras?(_(weights|urls?|paths?|names?|ids?|strengths?|scales?))?"
+            r"|adapters?(_(ids?|names?|weights?|scales?))?"
         ),
-        "to use an adapter, merge it into weights and serve these by MODEL_PATH",
+        'send loras, such as [{"path": "owner/name", "scale": 1.0}]',
+    ),
+    Unsupported(
+        _keys(r"embeddings|textual_inversions?|fine_tune(_id)?"),
+        "merge it into weights and serve these by MODEL_PATH",
     ),
     Unsupported(
         _keys(r"cfg|true_cfg|((distilled|real)_)?cfg_scale"),

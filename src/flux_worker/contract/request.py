@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flux_worker.contract import foreign, sizes, spelling
 from flux_worker.contract.catalog import ServedModel
+from flux_worker.contract.loras import Lora, Loras
 from flux_worker.contract.values import (
     Flag,
     ImageFormat,
@@ -26,6 +27,12 @@ from flux_worker.errors import InvalidRequest
 
 MAX_KEYS = 100
 """Far more than any client sends; each unknown key costs a comparison with every known one."""
+
+RULES = {
+    "missing": "is required",
+    "extra_forbidden": f"is unknown: each of loras has {' and '.join(Lora.model_fields)}",
+}
+"""What pydantic says in its own words."""
 
 
 class ImageRequest(BaseModel):
@@ -45,6 +52,7 @@ class ImageRequest(BaseModel):
     guidance: Number
     seed: Seed
     image_format: ImageFormat
+    loras: Loras = ()
     preview: Flag = False
 
     @property
@@ -86,9 +94,11 @@ class ImageRequest(BaseModel):
 
 def _sentences(error: ValidationError, sent_as: Mapping[str, str]) -> Iterable[str]:
     for fault in error.errors(include_url=False, include_input=False):
-        name = str(fault["loc"][0])
-        rule = "is required" if fault["type"] == "missing" else fault["msg"]
-        yield f"{sent_as.get(name, name)} {rule}"
+        name, *inside = fault["loc"]
+        place = sent_as.get(str(name), str(name))
+        for part in inside:
+            place += f"[{part}]" if isinstance(part, int) else f".{shown(part)[1:-1]}"
+        yield f"{place} {RULES.get(fault['type'], fault['msg'])}"
 
 
 def _judge_unknown_keys(given: Mapping[str, object]) -> tuple[list[str], list[str]]:

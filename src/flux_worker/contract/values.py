@@ -33,7 +33,8 @@ def shown(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _fault(rule: str, value: object) -> PydanticCustomError:
+def fault(rule: str, value: object) -> PydanticCustomError:
+    """Return a violation of the rule, which is the end of a sentence, by the value."""
     return PydanticCustomError("rule", "{rule} (got {got})", {"rule": rule, "got": shown(value)})
 
 
@@ -48,18 +49,18 @@ def _integer(value: object, info: ValidationInfo) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _fault(f"must be an integer between {low} and {high}", value)
+        raise fault(f"must be an integer between {low} and {high}", value)
     if not low <= value <= high:
-        raise _fault(f"must be between {low} and {high}", value)
+        raise fault(f"must be between {low} and {high}", value)
     return value
 
 
 def _number(value: object, info: ValidationInfo) -> float:
     low, high = _bounds(info).low, _bounds(info).high
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _fault(f"must be a number between {low} and {high}", value)
+        raise fault(f"must be a number between {low} and {high}", value)
     if not low <= value <= high:  # NaN fails it too
-        raise _fault(f"must be between {low} and {high}", value)
+        raise fault(f"must be between {low} and {high}", value)
     return float(value)
 
 
@@ -75,7 +76,7 @@ def _seed(value: object, info: ValidationInfo) -> int:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _fault("must be a string", value)
+        raise fault("must be a string", value)
     if len(value) > MAX_PROMPT_CHARACTERS:
         raise PydanticCustomError(
             "rule",
@@ -102,14 +103,14 @@ def _negative_prompt(value: object) -> str | None:
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _fault("must be true or false", value)
+        raise fault("must be true or false", value)
     return value
 
 
 def _image_format(value: object) -> str:
     if found := formats.named(value):
         return found.name
-    raise _fault(f"must be {' or '.join(map(json.dumps, formats.FORMATS))}", value)
+    raise fault(f"must be {' or '.join(map(json.dumps, formats.FORMATS))}", value)
 
 
 Prompt = Annotated[str, BeforeValidator(_prompt), Field(repr=False)]

@@ -1,0 +1,88 @@
+"""A LoRA that has been read: what it adds to which of the model's layers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Layers = Mapping[str, tuple[int, int]]
+"""The model's linear layers: (outputs, inputs) of each by its name in diffusers, with the component
+before it, such as `transformer.transformer_blocks.0.attn.to_q`."""
+
+
+class Unfit(ValueError):
+    """A file is no LoRA for this model. The message is a clause that says why."""
+
+
+class Part(NamedTuple):
+    """Where some of a delta's rows belong."""
+
+    layer: str
+    rows: slice
+    """Of the delta."""
+    at: int = 0
+    """The row of the layer's weights that the first of them is added to."""
+
+
+class Delta(Protocol):
+    """What is added to the weights of one layer or of several, at a scale of 1."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Where its rows belong."""
+
+    def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
+        """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """The product of two narrow matrices: LoRA, https://arxiv.org/abs/2106.09685."""
+
+    parts: tuple[Part, ...]
+    up: Tensor
+    """(outputs, rank)."""
+    down: Tensor
+    """(rank, inputs)."""
+    scale: float = 1.0
+    """Alpha by rank."""
+
+    def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
+        """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
+        up, down = (each.to(weights.device).float() for each in (self.up[rows], self.down))
+        weights.addmm_(up, down, alpha=scale * self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Kronecker:
+    """The Kronecker product of two matrices: LoKr, https://arxiv.org/abs/2309.14859."""
+
+    parts: tuple[Part, ...]
+    left: Tensor
+    right: Tensor
+    """Of both the numbers of rows multiply to the outputs, those of columns to the inputs."""
+    scale: float = 1.0
+
+    def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
+        """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
+        left, right = (each.to(weights.device).float() for each in (self.left, self.right))
+        weights.add_(torch.kron(left, right)[rows], alpha=scale * self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """A LoRA, in host memory."""
+
+    digest: str
+    """SHA-256 of the file's content, in hexadecimal."""
+    deltas: tuple[Delta, ...] = field(repr=False)
+    triggers: tuple[str, ...] = ()
+    """Words that its file says a prompt must have."""
+    size: int = 0
+    """Bytes of host memory."""
+
+
+Weighed = tuple[Adapter, float]
+"""A LoRA and its scale."""

@@ -1,0 +1,149 @@
+"""The LoRAs that a request asks for: small files that change the model for one picture.
+
+The form is that of Runpod's and fal's LoRA endpoints: `[{"path": …, "scale": 1.0}]`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from flux_worker.contract.catalog import Bounds
+from flux_worker.contract.values import fault
+
+MAX_LORAS = 5
+SCALE = Bounds(-4.0, 4.0, 1.0)
+"""0 means the base model; a negative scale turns the effect round."""
+MAX_PATH_CHARACTERS = 2048
+EXTENSION = ".safetensors"
+PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+PATH_FORM = (
+    "must be an https URL of a .safetensors file, a Hugging Face repository as "
+    "owner/name[@revision][/file], or the name of a file in the worker's LORA_DIR"
+)
+NO_PICKLE = "must name a .safetensors file: a pickle can run code, so none is opened here"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+REPOSITORY = re.compile(rf"({NAME}/{NAME})(?:@([^@/]+))?(?:/([^@]+))?(?:@([^@]+))?")
+
+
+@dataclass(frozen=True)
+class Url:
+    """A file on the web."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file in a repository of the Hugging Face Hub."""
+
+    repository: str
+    revision: str | None = None
+    """A branch, a tag or a commit; None for the newest."""
+    file: str | None = None
+    """None for the only one that there is."""
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file in the operator's folder."""
+
+    name: str
+
+
+Source = Url | HubFile | LocalFile
+
+
+def source(path: str) -> Source:
+    """Return where a path leads to.
+
+    Raises:
+        ValueError: nowhere; the message is the end of a sentence.
+    """
+    if len(path) > MAX_PATH_CHARACTERS:
+        raise ValueError(f"must be at most {MAX_PATH_CHARACTERS} characters")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):
+        return _url(path)
+    if path.lower().endswith(PICKLES):
+        raise ValueError(NO_PICKLE)
+    if re.fullmatch(r"[^\\/\0]+", path) and not path.startswith("."):
+        return LocalFile(path if path.endswith(EXTENSION) else path + EXTENSION)
+    found = REPOSITORY.fullmatch(path)
+    if found is None or ".." in path or (found[2] and found[4]):
+        raise ValueError(PATH_FORM)
+    if found[3] and not found[3].lower().endswith(EXTENSION):
+        raise ValueError(f"must name a {EXTENSION} file after the repository")
+    return HubFile(found[1], found[2] or found[4], found[3])
+
+
+def _url(text: str) -> Url:
+    try:
+        parts = urlsplit(text)
+        is_complete = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete or not re.fullmatch(r"[!-~]+", text) or parts.scheme != "https":
+        raise ValueError(PATH_FORM)
+    if parts.username or parts.password:
+        raise ValueError("must be a URL without a user name and a password")
+    if unquote(parts.path).lower().endswith(PICKLES):
+        raise ValueError(NO_PICKLE)
+    return Url(text.partition("#")[0])
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise fault(PATH_FORM, value)
+    try:
+        source(value.strip())
+    except ValueError as rule:
+        # Without the value: a URL may hold a key.
+        raise PydanticCustomError("rule", "{rule}", {"rule": str(rule)}) from None
+    return value.strip()
+
+
+def _scale(value: object) -> float:
+    rule = f"must be a number between {SCALE.low:g} and {SCALE.high:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise fault(rule, value)
+    if not SCALE.low <= value <= SCALE.high:  # NaN fails it too
+        raise fault(rule, value)
+    return float(value)
+
+
+def _entry(value: object) -> object:
+    if isinstance(value, Lora):
+        return value
+    if not isinstance(value, Mapping):
+        raise fault('must be {"path": …, "scale": …}', value)
+    return {str(key): each for key, each in value.items() if each is not None}
+
+
+def _list(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        raise fault('must be a list such as [{"path": "owner/name", "scale": 1.0}]', value)
+    if len(value) > MAX_LORAS:
+        raise PydanticCustomError(
+            "rule",
+            "must have at most {limit} entries (got {got})",
+            {"limit": MAX_LORAS, "got": len(value)},
+        )
+    return value
+
+
+class Lora(BaseModel):
+    """A LoRA and how much of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Annotated[str, BeforeValidator(_path)] = Field(repr=False)
+    """As `source` reads it. Never logged: it may hold a key."""
+    scale: Annotated[float, BeforeValidator(_scale)] = SCALE.default
+
+
+Loras = Annotated[tuple[Annotated[Lora, BeforeValidator(_entry)], ...], BeforeValidator(_list)]
+"""Those of a request; all are merged at once."""

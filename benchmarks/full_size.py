@@ -74,11 +74,11 @@ class Architecture:
 
 DEV = Architecture()
 SCHNELL = Architecture(guidance=False, text_tokens=256, steps=4)
-TINY = Architecture(
+TINY = Architecture(  # of one kind of block: each kind is compiled anew in every row
     text_tokens=16,
     steps=4,
     transformer={
-        "num_layers": 1,
+        "num_layers": 0,
         "num_single_layers": 2,
         "attention_head_dim": 16,
         "num_attention_heads": 2,

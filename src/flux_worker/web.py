@@ -44,7 +44,9 @@ def session(*, callers_url: str | None = None, allow_private: bool = False) -> C
     is_guarded = callers_url is not None and not _proxy(callers_url)
     sockets = guard.socket_factory(allow_private=allow_private) if is_guarded else None
     return ClientSession(
-        connector=TCPConnector(socket_factory=sockets),
+        # Kept open, a connection on which more comes than was announced can't be closed any more:
+        # aiohttp 3.14.5 raises AttributeError then.
+        connector=TCPConnector(socket_factory=sockets, force_close=True),
         timeout=SILENCE,
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,

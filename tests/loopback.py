@@ -1,5 +1,6 @@
 """Small HTTP servers on loopback, for a `with` block."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ class Incoming(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handle: Callable[[Incoming], None]) -> Iterator[str]:
+def serving(handle: Callable[[Incoming], None], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Answer every request by this function, on a thread of its own; gives the URL."""
 
     def answer(request: Incoming) -> None:  # a bound method would not be given the request
@@ -40,10 +41,12 @@ def serving(handle: Callable[[Incoming], None]) -> Iterator[str]:
     methods = {f"do_{name}": answer for name in ("GET", "HEAD", "POST", "PUT", "DELETE")}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Incoming,), methods))
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

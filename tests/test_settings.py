@@ -56,6 +56,9 @@ def test_blanks_around_a_value_are_not_meant(monkeypatch):
     ("name", "least", "most"),
     [
         ("JOBS_IN_FLIGHT", 1, 64),
+        ("LORA_CACHE_GB", 1, 10_000),
+        ("MAX_LORA_MB", 1, 100_000),
+        ("MAX_LORA_RANK", 1, 4096),
         ("PRICE_PER_MEGAPIXEL", 0, 1000),
         ("URL_TTL_SECONDS", 1, 604_800),
     ],
@@ -78,6 +81,9 @@ def test_a_number_is_taken_up_to_its_limits_and_no_further(monkeypatch, name, le
         ("PRICE_PER_MEGAPIXEL", "1e20"),
         ("RUNPOD_LOG_LEVEL", "loud"),
         ("EMBED_METADATA", "perhaps"),
+        ("LORA_HOSTS", "https://huggingface.co"),
+        ("LORA_HOSTS", "huggingface.co civitai.com"),
+        ("LORA_HOSTS", "hugging*.co"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_it_may_be(monkeypatch, name, value):
@@ -97,7 +103,10 @@ def test_the_operators_price_is_for_a_megapixel_and_none_means_the_models():
     assert Settings(flux_model="schnell").price == SCHNELL.price
 
 
-NUMBERS = ("JOBS_IN_FLIGHT", "PRICE_PER_MEGAPIXEL", "URL_TTL_SECONDS")
+NUMBERS = (
+    *("JOBS_IN_FLIGHT", "PRICE_PER_MEGAPIXEL", "URL_TTL_SECONDS"),
+    *("LORA_CACHE_GB", "MAX_LORA_MB", "MAX_LORA_RANK"),
+)
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -125,3 +134,9 @@ def test_limits_are_inclusive(monkeypatch, name, low, high):
         monkeypatch.setenv(name, str(value))
         with pytest.raises(CannotStart, match=name):
             Settings.from_environment()
+
+
+def test_hosts_are_read_as_they_are_meant():
+    assert Settings(lora_hosts="Example.com, *.Example.com").lora_hosts == (
+        "example.com,*.example.com"
+    )

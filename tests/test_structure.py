@@ -9,7 +9,7 @@ from conftest import ROOT
 PACKAGES = {
     "flux_worker": [
         {"errors", "logs", "guard"},
-        {"contract"},
+        {"contract", "web"},
         {"settings"},
         {"adapters", "delivery", "weights"},
         {"engine", "generation"},

@@ -21,6 +21,12 @@ from flux_worker.errors import CannotStart
 
 SEVEN_DAYS = 604_800
 """Seconds. How long documented image URLs live, and the longest that SigV4 can presign."""
+LORA_HOSTS = (
+    "huggingface.co,*.huggingface.co,*.hf.co,civitai.com,*.civitai.com,"
+    "*.5ac0637cfd0766c97916cefa3764fbdf.r2.cloudflarestorage.com"
+)
+"""Those of the two large collections, and where they redirect to. The last is civitai.com's own
+account at Cloudflare R2."""
 
 Precision = Literal["auto", "bf16", "fp8", "int8"]
 Attention = Literal["auto", "native", "cudnn", "flash3", "flash4"]
@@ -50,6 +56,15 @@ def _unless_auto(value: object) -> object:
     return None if str(value).lower() == "auto" else value
 
 
+def _hosts(text: str) -> str:
+    names = [name.strip() for name in text.lower().split(",")]
+    if not all(re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", name) for name in names):
+        raise PydanticCustomError(
+            "hosts", "must be host names between commas, such as huggingface.co,*.hf.co"
+        )
+    return ",".join(names)
+
+
 ModelName = Annotated[str, AfterValidator(_served)]
 Plain = BeforeValidator(_plain)
 
@@ -73,6 +88,14 @@ class Settings(BaseSettings):
     price_per_megapixel: Annotated[Decimal | None, Plain] = Field(default=None, ge=0, le=1000)
     embed_metadata: bool = True
     runpod_log_level: LogLevel = "INFO"
+
+    lora_dir: Path = Path("/runpod-volume/loras")
+    lora_hosts: Annotated[str, AfterValidator(_hosts)] = LORA_HOSTS
+    lora_cache_dir: Path | None = None
+    lora_cache_gb: Annotated[int, Plain] = Field(default=20, ge=1, le=10_000)
+    max_lora_mb: Annotated[int, Plain] = Field(default=2000, ge=1, le=100_000)
+    max_lora_rank: Annotated[int, Plain] = Field(default=256, ge=1, le=4096)
+    civitai_token: SecretStr | None = None
 
     bucket_endpoint_url: str | None = None
     bucket_access_key_id: SecretStr | None = None

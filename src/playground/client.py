@@ -9,8 +9,7 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSSLError, ClientTimeout
 
-from flux_worker.delivery import web
-from flux_worker.guard import ForbiddenAddress
+from flux_worker import web
 from playground.places import Place
 
 PATIENCE = ClientTimeout(total=60, sock_connect=5, sock_read=30)
@@ -96,7 +95,7 @@ async def _ask(
             "http:// or https://, and its certificate."
         ) from None
     except (ClientError, OSError, UnicodeError) as error:  # the last: of a host that none can have
-        if isinstance(getattr(error, "os_error", error), ForbiddenAddress):
+        if web.forbidden(error):
             raise Refused(
                 f"{place.base_url} leads to a private address: only whoever runs this playground "
                 "may name such an endpoint, by ENDPOINT_URL."

@@ -6,9 +6,9 @@ from typing import Any
 
 from aiohttp import ClientError, ClientTimeout
 
-from flux_worker import guard
+from flux_worker import guard, web
 from flux_worker.contract.formats import JPEG, PNG
-from flux_worker.delivery import images, web
+from flux_worker.delivery import images
 from flux_worker.guard import ForbiddenAddress
 from playground.places import Place
 

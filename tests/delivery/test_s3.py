@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import loopback
 import pytest
 
-from flux_worker.delivery import bucket, s3, web
+from flux_worker import web
+from flux_worker.delivery import bucket, s3
 from flux_worker.delivery.s3 import NotStored, Refused
 from flux_worker.settings import Settings
 

@@ -13,7 +13,7 @@ from aiohttp import (
 
 from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.s3 import NotStored, Refused
-from flux_worker.guard import ForbiddenAddress
+from flux_worker.web import forbidden
 
 SMALL = "{host}, or a proxy before it, doesn't take uploads of this size: allow 10 MB there"
 ADVICE = {
@@ -41,7 +41,7 @@ def kind(error: Exception) -> str:
     """Name the failure in a word or two, for a log line."""
     if isinstance(error, Refused):
         return f"{error.status} {error.code}".strip()
-    return type(_forbidden(error) or error).__name__
+    return type(forbidden(error) or error).__name__
 
 
 def advice(error: Exception, bucket: Bucket) -> str:
@@ -55,7 +55,7 @@ def advice(error: Exception, bucket: Bucket) -> str:
         return text.format(host=host, keys=keys, code=error.code)
     if isinstance(error, NotStored):
         return f"what answers at {host} isn't an S3 server: check BUCKET_ENDPOINT_URL and proxies"
-    if _forbidden(error):
+    if forbidden(error):
         return "the address isn't one that callers may use"
     if isinstance(error, ClientConnectorDNSError | InvalidURL):
         is_regions = bucket.address.region.lower() in host.split(".")
@@ -71,9 +71,3 @@ def advice(error: Exception, bucket: Bucket) -> str:
     if isinstance(error, ClientError | TimeoutError | OSError):
         return f"{host} doesn't answer: check BUCKET_ENDPOINT_URL, and that this machine reaches it"
     return "check the bucket's settings"
-
-
-def _forbidden(error: Exception) -> ForbiddenAddress | None:
-    """Return what the guard said, which aiohttp reports as a failure to connect."""
-    inner = getattr(error, "os_error", None)
-    return inner if isinstance(inner, ForbiddenAddress) else None

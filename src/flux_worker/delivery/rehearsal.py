@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from aiohttp import ClientError, ClientSession, TooManyRedirects
 
-from flux_worker import guard
-from flux_worker.delivery import causes, s3, web
+from flux_worker import guard, web
+from flux_worker.delivery import causes, s3
 from flux_worker.delivery.bucket import Bucket
 from flux_worker.errors import CannotStart
 

@@ -21,10 +21,10 @@ import botocore.session
 from aiohttp import ClientError, ClientSession, InvalidURL
 from botocore.config import Config
 
-from flux_worker import guard
+from flux_worker import web
 from flux_worker.delivery.address import AWS_REGION, Address
 from flux_worker.delivery.bucket import Bucket
-from flux_worker.delivery.web import Answer, ask
+from flux_worker.web import Answer, ask
 
 UPLOAD_PATIENCE = 60.0
 """Seconds for a whole upload, whatever the server does. The largest image has 9.45 MB, so this is
@@ -174,8 +174,7 @@ async def _put_once(
 def _is_passing(error: Exception) -> bool:
     if isinstance(error, Refused):
         return error.status in PASSING or error.code == "RequestTimeout"
-    cause = getattr(error, "os_error", None)
-    return not isinstance(cause, guard.ForbiddenAddress) and not isinstance(error, InvalidURL)
+    return not web.forbidden(error) and not isinstance(error, InvalidURL)
 
 
 async def _send(

@@ -9,9 +9,9 @@ import logging
 import time
 from dataclasses import replace
 
-from flux_worker import guard
+from flux_worker import guard, web
 from flux_worker.delivery import bucket as buckets
-from flux_worker.delivery import causes, rehearsal, s3, web
+from flux_worker.delivery import causes, rehearsal, s3
 from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.images import EncodedImage
 from flux_worker.delivery.sick_list import SickList

@@ -5,7 +5,7 @@ import loopback
 import pytest
 from aiohttp import ClientConnectorError
 
-from flux_worker.delivery import web
+from flux_worker import web
 from flux_worker.guard import ForbiddenAddress
 
 

@@ -5,16 +5,18 @@ answer is read than is worth reading.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
 from flux_worker import guard
+from flux_worker.guard import ForbiddenAddress
 
 SILENCE = ClientTimeout(total=None, sock_connect=5, sock_read=30)
 """Seconds to connect, and until the next byte of an answer."""
@@ -42,7 +44,9 @@ def session(*, callers_url: str | None = None, allow_private: bool = False) -> C
     is_guarded = callers_url is not None and not _proxy(callers_url)
     sockets = guard.socket_factory(allow_private=allow_private) if is_guarded else None
     return ClientSession(
-        connector=TCPConnector(socket_factory=sockets),
+        # Kept open, a connection on which more comes than was announced can't be closed any more:
+        # aiohttp 3.14.5 raises AttributeError then.
+        connector=TCPConnector(socket_factory=sockets, force_close=True),
         timeout=SILENCE,
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
@@ -72,6 +76,23 @@ async def ask(
     Raises:
         ClientError, TimeoutError, OSError: there is none.
     """
+    async with sending(to, method, url, headers, data, **options) as response:
+        body = bytearray()
+        while len(body) < limit and (chunk := await response.content.read(ANSWER_LIMIT)):
+            body += chunk
+        return Answer(response.status, response.headers, bytes(body[:limit]))
+
+
+@asynccontextmanager
+async def sending(
+    to: ClientSession,
+    method: str,
+    url: str,
+    headers: Mapping[str, str] = {},
+    data: bytes = b"",
+    **options: Any,
+) -> AsyncIterator[ClientResponse]:
+    """Send a request as `ask` does, and give the answer before its body is read."""
     async with to.request(
         method,
         URL(url, encoded=True),
@@ -81,10 +102,13 @@ async def ask(
         proxy=_proxy(url),
         **options,
     ) as response:
-        body = bytearray()
-        while len(body) < limit and (chunk := await response.content.read(ANSWER_LIMIT)):
-            body += chunk
-        return Answer(response.status, response.headers, bytes(body[:limit]))
+        yield response
+
+
+def forbidden(error: BaseException) -> ForbiddenAddress | None:
+    """Return what the guard said, which aiohttp reports as a failure to connect."""
+    inner = getattr(error, "os_error", error)
+    return inner if isinstance(inner, ForbiddenAddress) else None
 
 
 def _proxy(url: str) -> str | None:

@@ -1,0 +1,72 @@
+"""Brings one file from the web, whole or not at all, in several attempts and within limits."""
+
+import logging
+import time
+
+from flux_worker.adapters import places
+from flux_worker.adapters.attempts import Again, Limits, persist, require_file
+from flux_worker.adapters.hops import Hops
+from flux_worker.adapters.part import Part
+from flux_worker.adapters.refusals import Unavailable, Unreached
+from flux_worker.contract.loras import HubFile, Url
+
+log = logging.getLogger(__name__)
+
+UNCHANGED = 304
+NO_SUCH_RANGE = 416
+
+
+async def download(
+    hops: Hops, source: Url | HubFile, part: Part, known: str | None, limits: Limits
+) -> bool:
+    """Bring a file, unless it is still the one that is known.
+
+    Args:
+        hops: finds it.
+        source: as `places.meant` returns it; of the Hub, with a file.
+        part: takes it.
+        known: the ETag of the one that is here already.
+        limits: of time.
+
+    Returns:
+        Whether it was brought.
+
+    Raises:
+        Refused: the caller must name something else.
+        Unreached: the origin didn't say whether it is still that one.
+        Unavailable: it did, but the new one didn't come.
+    """
+    url = places.url(source, hops.endpoint)
+    is_hubs = isinstance(source, HubFile)
+
+    async def attempt() -> bool:
+        conditions = part.conditions
+        if known is not None and not conditions:
+            conditions = {"If-None-Match": known}
+        async with hops.get(url, conditions, known=known, is_hubs=is_hubs) as reply:
+            status = reply.response.status
+            if known is not None and (
+                status == UNCHANGED or (status < 400 and reply.etag == known)
+            ):
+                return False
+            if status in (UNCHANGED, NO_SUCH_RANGE):
+                part.start_over()
+                raise Again(status)
+            require_file(hops, source, reply)
+            await part.take(reply)
+        await part.finish()
+        return True
+
+    begin, host = time.monotonic(), url.host or ""
+    try:
+        # With a copy at hand, the job isn't kept waiting for an origin that says nothing.
+        is_new = await persist(
+            attempt, host, limits, lambda: known is None or part.etag is not None
+        )
+    except Unreached as reason:
+        raise (Unavailable(str(reason)) if part.etag not in (None, known) else reason) from None
+    if is_new:
+        seconds, megabytes = time.monotonic() - begin, part.size / 1e6
+        fields = {"host": host, "megabytes": round(megabytes, 1), "seconds": round(seconds, 1)}
+        log.info("Fetched a LoRA.", extra={"fields": fields})
+    return is_new

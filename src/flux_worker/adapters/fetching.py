@@ -1,0 +1,89 @@
+"""Brings what is on the web into the cache, and asks its origin each time whether that changed."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from huggingface_hub import constants
+
+from flux_worker.adapters import hub, places
+from flux_worker.adapters.attempts import LIMITS, Limits
+from flux_worker.adapters.cache import Cache, Entry
+from flux_worker.adapters.download import download
+from flux_worker.adapters.hops import Hops
+from flux_worker.adapters.part import Part
+from flux_worker.adapters.refusals import Refused, Unreached
+from flux_worker.contract.loras import HubFile, Url
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Knows by which ETag each file in the cache came."""
+
+    hops: Hops
+    cache: Cache
+    largest: int
+    """Bytes of a file."""
+    limits: Limits = LIMITS
+
+    async def content(self, source: Url | HubFile, held: set[str], *, afresh: bool = False) -> str:
+        """Return the SHA-256 of what a source holds now, with the file in the cache.
+
+        The file may be gone all the same: ask for it afresh then.
+
+        Args:
+            source: as a request names it.
+            held: of the cache; takes the content.
+            afresh: whether what is here already doesn't count.
+
+        Raises:
+            Refused: the caller must name something else.
+            Unavailable: it can't be had or kept now.
+        """
+        source = places.meant(source)
+        key = places.key(source, self.hops.endpoint)
+        entry = None if afresh else await asyncio.to_thread(self.cache.find, key)
+        if entry:
+            held.add(entry.digest)
+        if isinstance(source, HubFile):
+            if entry and places.is_pinned(source):
+                return entry.digest
+            if constants.HF_HUB_OFFLINE:
+                if entry:
+                    return entry.digest
+                raise Refused(
+                    "isn't in the worker's cache, and with HF_HUB_OFFLINE no Hub is asked"
+                )
+        try:
+            if isinstance(source, HubFile) and source.file is None:
+                found = Entry(await self._only(source, held, afresh=afresh), None)
+            else:
+                found = await self._newest(source, entry, held)
+        except Unreached:
+            if entry is None:
+                raise
+            url = places.url(source, self.hops.endpoint)
+            log.warning(
+                "A LoRA's origin doesn't answer, so the copy in the cache is used.",
+                extra={"fields": {"host": url.host}},
+            )
+            return entry.digest
+        if found != entry:
+            await asyncio.to_thread(self.cache.note, key, found)
+        return found.digest
+
+    async def _only(self, source: HubFile, held: set[str], *, afresh: bool) -> str:
+        named = await hub.only_file(self.hops, source, self.limits)
+        return await self.content(named, held, afresh=afresh)
+
+    async def _newest(self, source: Url | HubFile, entry: Entry | None, held: set[str]) -> Entry:
+        known = entry.etag if entry else None
+        with Part(self.cache.new_part(), self.largest) as part:
+            is_new = await download(self.hops, source, part, known, self.limits)
+            if entry and not is_new:
+                return entry
+            held.add(part.digest)
+            await asyncio.to_thread(self.cache.keep, part.path, part.digest)
+            return Entry(part.digest, part.etag)

@@ -1,0 +1,28 @@
+"""The files of the operator's folder. They are the operator's: a symlink may lead anywhere."""
+
+import stat
+from pathlib import Path
+
+from flux_worker.adapters import refusals
+from flux_worker.adapters.refusals import Refused
+
+Signature = tuple[int, int, int, int]
+"""Device, inode, bytes and time of change: while they stay, so does the content."""
+
+
+def signature(file: Path, largest: int) -> Signature:
+    """Return what tells a file from a later one of the same name.
+
+    Raises:
+        Refused: there is none, or it has more than so many bytes.
+        Unavailable: the folder can't be read now.
+    """
+    try:
+        found = file.stat()
+    except (OSError, ValueError) as error:  # the latter: of a name that no file can have
+        raise refusals.of_file(error) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise Refused("names no file in the worker's LORA_DIR")
+    if found.st_size > largest:
+        raise refusals.too_large(largest)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

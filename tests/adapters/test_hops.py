@@ -1,0 +1,155 @@
+"""Where a caller's URL may lead, and who sees which token."""
+
+import pytest
+from fake_web import CDN, STORAGE, lora, redirect, whole
+
+from flux_worker.errors import InvalidRequest
+
+URL = "https://files.example/a.safetensors?key=hush"
+ELSEWHERE = "https://elsewhere.example/b.safetensors"
+TOKENS = {"hf_token": "hf_hush", "civitai_token": "civitai_hush"}
+COMMIT = "c" * 40
+
+
+def refusal(bring, path, **settings):
+    with pytest.raises(InvalidRequest) as raised:
+        bring(path, **settings)
+    assert "hush" not in str(raised.value)
+    return str(raised.value).removeprefix("Invalid parameter: loras[0].path ")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://elsewhere.example/a.safetensors", "elsewhere.example"),
+        ("https://files.example.elsewhere.example/a", "files.example.elsewhere.example"),
+        ("https://evilhuggingface.co/a", "evilhuggingface.co"),
+        ("https://huggingface.co.elsewhere.example/a", "huggingface.co.elsewhere.example"),
+        ("https://169.254.169.254/latest", "169.254.169.254"),
+        ("https://[::1]/a", "::1"),
+        (r"https://elsewhere.example\.huggingface.co/a", None),
+        ("https://elsewhere.example%2f.huggingface.co/a", None),
+    ],
+)
+def test_only_the_operators_hosts_are_asked(bring, web, url, host):
+    said = refusal(bring, url)
+    assert host is None or said == f"is at {host}, which is none of the worker's LORA_HOSTS"
+    assert web.asked == []
+
+
+@pytest.mark.parametrize("hosts", ["*", "*.example", "elsewhere.example"])
+def test_the_operator_says_which_hosts(bring, web, hosts):
+    web.put(ELSEWHERE, lora())
+    assert bring(ELSEWHERE.replace("elsewhere", "ELSEWHERE"), lora_hosts=hosts)
+
+
+def test_a_host_may_end_with_a_dot(bring, web):
+    assert "elsewhere.example, which is none" in refusal(bring, "https://elsewhere.example./a")
+
+
+def test_below_a_host_is_not_the_host(bring, web):
+    assert "which is none" in refusal(bring, ELSEWHERE, lora_hosts="*.elsewhere.example")
+
+
+def test_a_redirect_may_not_leave_the_operators_hosts(bring, web):
+    web.put(URL, redirect(f"{ELSEWHERE}?key=hush"))
+    web.put(ELSEWHERE, lora())
+    assert refusal(bring, URL) == (
+        "leads to a file at elsewhere.example, which is none of the worker's LORA_HOSTS"
+    )
+    assert web.requests(ELSEWHERE) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://169.254.169.254/latest/meta-data", "a link-local or metadata address, which is"),
+        ("https://metadata.example/", "a link-local or metadata address, which is never allowed"),
+        ("https://100.100.100.200/", "a link-local or metadata address, which is never allowed"),
+    ],
+)
+def test_no_redirect_leads_to_the_clouds_metadata(bring, web, address, said):
+    web.put(URL, redirect(address))
+    for url in (URL, address):
+        assert refusal(bring, url, lora_hosts="*").startswith(f"leads to {said}")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://intranet.example/x", "https://10.0.0.1/x", "https://[fd00::1]/x", URL]
+)
+def test_private_addresses_are_refused_unless_the_operator_opens_them(bring, web, url):
+    said = refusal(bring, url, lora_hosts="*", allow_private_addresses=False)
+    assert said.startswith("leads to a private address, which is allowed only where the worker's")
+    assert web.asked == []
+
+
+@pytest.mark.parametrize("onward", ["http://files.example/b", "http://127.0.0.1/b"])
+def test_a_redirect_may_not_leave_tls(bring, web, onward):
+    web.put(URL, redirect(onward))
+    assert "without TLS: only https is followed" in refusal(bring, URL, lora_hosts="*")
+
+
+@pytest.mark.parametrize(
+    "onward", ["ftp://files.example/b", "file:///etc/passwd", "https://x:y/", "data:,x"]
+)
+def test_a_redirect_to_no_address_is_refused(bring, web, onward):
+    web.put(URL, redirect(onward))
+    assert refusal(bring, URL) == "leads from files.example to an address that is none"
+
+
+@pytest.mark.parametrize("onward", ["/a.safetensors?key=hush", "?again=hush"])
+def test_redirects_end(bring, web, onward):
+    web.put(URL, redirect(onward))
+    assert refusal(bring, URL) == "leads from one address to the next without an end"
+    assert web.requests(URL) < 20
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed_with_its_query_as_it_is(bring, web, code):
+    onward = "/b%2Fc.safetensors?sig=a%2Bb%3D&x=%2F+%7E"
+    seen = []
+
+    def note(request):
+        seen.append(request.path)
+        whole(lora())(request)
+
+    web.put(URL, redirect(onward, code))
+    web.put("https://files.example/b%2Fc.safetensors", note)
+    assert bring(URL)
+    assert seen == [onward]
+
+
+def authorizations(web):
+    return {
+        (url.split("/")[2], headers["Authorization"])
+        for url, headers in web.asked
+        if "Authorization" in headers
+    }
+
+
+def test_tokens_go_to_their_own_hosts_alone(bring, web):
+    web.put_hub("owner/name", {"a.safetensors": lora(1)}, COMMIT)
+    web.put(
+        "https://civitai.com/api/download/models/7", redirect(f"https://{STORAGE}/7?sig=x", 307)
+    )
+    web.put(f"https://{STORAGE}/7", redirect(URL))
+    web.put(URL, lora(2))
+    bring("owner/name", "https://civitai.com/api/download/models/7", **TOKENS)
+    assert authorizations(web) == {
+        ("huggingface.co", "Bearer hf_hush"),
+        ("civitai.com", "Bearer civitai_hush"),
+    }
+    assert {CDN, STORAGE, "files.example"} <= {url.split("/")[2] for url, _ in web.asked}
+
+
+def test_a_redirects_user_and_password_are_not_sent(bring, web):
+    web.put(URL, redirect("https://user:hush@files.example/b"))
+    web.put("https://files.example/b", lora())
+    bring(URL, **TOKENS)
+    assert authorizations(web) == set()
+
+
+def test_without_the_hub_among_the_hosts_it_is_not_asked(bring, web):
+    said = refusal(bring, "owner/name", lora_hosts="civitai.com")
+    assert said == "is at huggingface.co, which is none of the worker's LORA_HOSTS"
+    assert web.asked == []

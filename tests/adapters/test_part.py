@@ -1,0 +1,102 @@
+"""What is told from a file's first bytes, and from its last."""
+
+import io
+import zipfile
+from contextlib import suppress
+
+import pytest
+import torch
+from fake_web import digest, lora, page
+
+from flux_worker.errors import InvalidRequest
+
+URL = "https://files.example/a.safetensors"
+
+
+def pickled(zipped):
+    buffer = io.BytesIO()
+    torch.save({"a": torch.zeros(2)}, buffer, _use_new_zipfile_serialization=zipped)
+    return buffer.getvalue()
+
+
+def refusal(bring):
+    with pytest.raises(InvalidRequest) as raised:
+        bring(URL)
+    return str(raised.value).removeprefix("Invalid parameter: loras[0].path ")
+
+
+def packed():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.safetensors", lora())
+    return buffer.getvalue()
+
+
+PICKLE = "must name a .safetensors file: a pickle can run code, so none is opened here"
+FORMAT = "leads to a file that isn't in safetensors' format"
+PAGE = "leads to a web page of files.example, not to a .safetensors file"
+DAMAGED = "leads to a .safetensors file that is damaged or incomplete"
+HEADER = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (pickled(zipped=True), PICKLE),
+        (pickled(zipped=False), PICKLE),
+        (packed(), PICKLE),
+        (b"\n <!DOCTYPE html><title>Log in", PAGE),
+        (b'{"error": "no such file"}', FORMAT),
+        (b"version https://git-lfs.github.com/spec/v1\n", FORMAT),
+        ((1 << 40).to_bytes(8, "little") + b"{", FORMAT),
+        ((1).to_bytes(8, "little") + b"{", FORMAT),
+        (lora()[:9], DAMAGED),
+        (lora()[:-1], DAMAGED),
+        (lora() + b"x", DAMAGED),
+        (len(HEADER).to_bytes(8, "little") + HEADER + bytes(7), DAMAGED),
+        ((8).to_bytes(8, "little") + b"{[[[[[[[", DAMAGED),
+        (b"", "leads to a file that is empty or not in safetensors' format"),
+        (b"<html>", "leads to a file that is empty or not in safetensors' format"),
+    ],
+)
+def test_what_is_no_safetensors_file_is_refused(bring, web, data, said, tmp_path):
+    web.put(URL, lambda request: request.answer(200, data))
+    assert refusal(bring) == said
+    assert not [each for each in (tmp_path / "cache").rglob("*") if each.is_file()]
+
+
+def test_a_page_that_says_that_it_is_one(bring, web):
+    web.put(URL, page)
+    assert refusal(bring) == PAGE
+
+
+@pytest.mark.parametrize("beginning", [b"<!DOCTYPE html>" + bytes(1 << 20), b"PK\x03\x04" * 1000])
+def test_no_gigabytes_are_fetched_to_see_that(bring, web, beginning):
+    sent = []
+
+    def flood(request):
+        request.send_response(200)
+        request.end_headers()
+        request.close_connection = True
+        with suppress(OSError):
+            request.wfile.write(beginning)
+            while True:
+                request.wfile.write(bytes(1 << 20))
+                sent.append(1)
+
+    web.put(URL, flood)
+    assert refusal(bring) in (PAGE, PICKLE)
+    assert len(sent) < 64
+
+
+def test_bytes_that_come_one_by_one_are_judged_together(bring, web):
+    def drip(request):
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(lora())))
+        request.end_headers()
+        for byte in lora()[:20]:
+            request.wfile.write(bytes([byte]))
+        request.wfile.write(lora()[20:])
+
+    web.put(URL, drip)
+    assert bring(URL)[0][0].digest == digest(lora())

@@ -135,7 +135,7 @@ class Bench:
 
     def _plan(self, precision: Literal["auto", "fp8"]) -> Plan:
         if self._card is None:
-            return planner.for_cpu(Overrides(precision, compile=True))
+            return planner.for_cpu(Overrides(precision, compile=True), prefetch.memory())
         workload = Workload.of(MODELS["dev" if self._architecture.guidance else "schnell"])
         return planner.choose(
             self._card, prefetch.memory(), self._counts, workload, Overrides(precision)

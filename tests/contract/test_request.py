@@ -1,6 +1,7 @@
 import asyncio
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from conftest import run
@@ -220,6 +221,7 @@ class NeverGenerates:
     """Stands where the GPU would, and counts how often it was asked."""
 
     asked = 0
+    layers: ClassVar = {}
 
     async def generate(self, *_: object) -> None:
         self.asked += 1

@@ -31,6 +31,20 @@ def test_what_was_not_given_is_not_named():
     assert "negative_prompt" not in parameters(request())
 
 
+def test_loras_are_named_without_a_urls_query():
+    loras = [
+        {"path": "https://example.com/a.safetensors?token=secret#x", "scale": 0.5},
+        {"path": "owner/name@v1/what?.safetensors"},
+        {"path": "moon", "scale": -1},
+    ]
+    assert parameters(request(loras=loras))["loras"] == [
+        {"path": "https://example.com/a.safetensors", "scale": 0.5},
+        {"path": "owner/name@v1/what?.safetensors", "scale": 1.0},
+        {"path": "moon", "scale": -1.0},
+    ]
+    assert "loras" not in parameters(request(loras=[]))
+
+
 def test_a_new_field_of_the_request_does_not_get_into_files_by_itself():
     class Larger(ImageRequest):
         image: str = "data:image/png;base64,secret"

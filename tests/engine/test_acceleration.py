@@ -1,5 +1,6 @@
 """What makes the model quicker or smaller leaves its pictures as they are."""
 
+import lora_files
 import pytest
 import torch
 from conftest import DEMO
@@ -28,16 +29,22 @@ def test_fused_projections_change_nothing_and_leave_nothing_twice(pipe, plain):
     assert not {"to_q", "to_k", "to_v", "add_q_proj"} & names
 
 
-def test_compiled_blocks_change_nothing_and_serve_every_size(plain):
+def test_compiled_blocks_change_nothing_and_serve_every_size_and_lora(pipe, plain, tmp_path):
     before = counters["stats"]["unique_graphs"]
-    pipe = load(compile=True)
-    assert differ(draw(pipe), plain) < 0.05
+    quick = load(compile=True)
+    assert differ(draw(quick), plain) < 0.05
     compiled = counters["stats"]["unique_graphs"]
     assert compiled - before == 2  # one for each kind of block
     sides = range(256, 896, 64)
     for width, height in zip(sides, reversed(sides), strict=True):
-        draw(pipe, width=width, height=height, num_inference_steps=1)
-    draw(pipe, negative_prompt="blue", num_inference_steps=1)
+        draw(quick, width=width, height=height, num_inference_steps=1)
+    draw(quick, negative_prompt="blue", num_inference_steps=1)
+    for seed, scale in ((1, 4.0), (2, -4.0)):
+        loras = [(lora_files.adapter(tmp_path, pipe.loras.layers, seed), scale)]
+        with_loras = draw(quick, loras)
+        assert differ(with_loras, draw(pipe, loras)) < 0.05
+        assert differ(with_loras, plain) > 1
+    assert differ(draw(quick), plain) < 0.05
     assert counters["stats"]["unique_graphs"] == compiled
 
 

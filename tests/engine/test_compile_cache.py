@@ -2,6 +2,7 @@
 
 import shutil
 
+import lora_files
 import pytest
 import torch
 from drawing import differ, draw, load
@@ -40,7 +41,7 @@ def packages(folder):
     return {path.name: path for path in folder.glob("*/*.pt2")}
 
 
-def test_a_later_worker_draws_the_same_without_compiling(cache, pipe, caplog):
+def test_a_later_worker_draws_the_same_without_compiling(cache, pipe, caplog, tmp_path):
     kinds = ("FluxTransformerBlock", "FluxSingleTransformerBlock", "Decoder")
     assert set(packages(cache)) == {f"{kind}.pt2" for kind in kinds}
     compiled = counters["stats"]["unique_graphs"]
@@ -49,6 +50,9 @@ def test_a_later_worker_draws_the_same_without_compiling(cache, pipe, caplog):
     for width, height in zip(sides, reversed(sides), strict=True):
         given = {"width": width, "height": height, "num_inference_steps": 4}
         assert differ(draw(later, **given), draw(pipe, **given)) < 0.05
+    loras = [(lora_files.adapter(tmp_path, pipe.loras.layers), 4.0)]
+    assert differ(draw(later, loras), draw(pipe, loras)) < 0.05
+    assert differ(draw(later, loras), draw(later)) > 1
     assert counters["stats"]["unique_graphs"] == compiled
     assert COMPILING not in caplog.text
     for compiled in ("FluxTransformerBlock and FluxSingleTransformerBlock", "Decoder"):

@@ -16,9 +16,10 @@ from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
 LARGEST = Workload.of(DEV)
+HOST = 200 * GIB
 
 
-def choose(name, on=None, workload=LARGEST, host=200 * GIB, **overrides):
+def choose(name, on=None, workload=LARGEST, host=HOST, **overrides):
     return planner.choose(on or card(name), host, FLUX, workload, Overrides(**overrides))
 
 
@@ -173,13 +174,13 @@ def test_a_card_that_is_too_small_is_said_so():
 
 
 def test_a_cpu_computes_in_float32_and_refuses_what_only_a_gpu_can():
-    assert planner.for_cpu(Overrides()) == Plan("fp32")
-    assert planner.for_cpu(Overrides(compile=True)).compile
-    assert planner.for_cpu(Overrides(precision="fp8", attention="native", offload="none")) == (
-        Plan("fp8")
-    )
+    assert planner.for_cpu(Overrides(), HOST) == Plan("fp32")
+    assert planner.for_cpu(Overrides(compile=True), HOST).compile
+    assert planner.for_cpu(
+        Overrides(precision="fp8", attention="native", offload="none"), HOST
+    ) == (Plan("fp8"))
     int8 = Plan("int8", quantized_activations=True)
-    assert planner.for_cpu(Overrides(precision="int8")) == int8
+    assert planner.for_cpu(Overrides(precision="int8"), HOST) == int8
     for setting, value in (
         ("PRECISION", "bf16"),
         ("ATTENTION", "cudnn"),
@@ -187,7 +188,7 @@ def test_a_cpu_computes_in_float32_and_refuses_what_only_a_gpu_can():
         ("OFFLOAD", "text_encoder"),
     ):
         with pytest.raises(CannotStart, match=f"{setting}={value} needs a GPU"):
-            planner.for_cpu(Overrides(**{setting.lower(): value}))
+            planner.for_cpu(Overrides(**{setting.lower(): value}), HOST)
 
 
 @pytest.mark.parametrize("name", CARDS)

@@ -45,6 +45,7 @@ def test_flux_itself_is_generated_at_multiples_of_16():
     class FourLevels:
         vae_scale_factor = 8
         tokenizer_2 = Tokenizer()
+        loras = SimpleNamespace(holds=lambda loras: True)
         _execution_device = "cpu"
 
         def encode_prompt(self, **_):

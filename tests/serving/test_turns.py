@@ -114,3 +114,40 @@ def test_who_is_not_here_changes_nothing():
         turns.leave("stranger")
 
     assert free_at(story) is None
+
+
+def test_while_a_job_is_aside_others_are_wanted():
+    async def story(turns):
+        turns.join("slow")
+        await asyncio.sleep(1)
+        with turns.aside("slow"):
+            await asyncio.sleep(60)
+
+    assert free_at(story) == 1
+
+
+def test_a_job_that_was_aside_comes_after_those_that_came_meanwhile():
+    async def story(turns):
+        turns.join("slow")
+        with turns.aside("slow"):
+            turns.join("quick")
+            turns.expect("quick", 3)
+        turns.expect("slow", 10)
+        await asyncio.sleep(3)
+        turns.leave("quick")
+        await asyncio.sleep(4)
+        turns.leave("slow")
+
+    # With both here none is wanted; then what the slow one needs is foreseen.
+    assert free_at(story) == 7
+
+
+def test_a_job_that_ended_meanwhile_or_never_joined_stays_away():
+    async def story(turns):
+        with turns.aside("unknown"):
+            pass
+        turns.join("a")
+        await asyncio.sleep(5)
+        turns.leave("a")
+
+    assert free_at(story) == 5

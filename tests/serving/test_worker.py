@@ -6,6 +6,7 @@ import time
 from threading import Event
 from urllib.request import urlopen
 
+import lora_files
 import pytest
 import torch
 from conftest import SMALL, before_each_pass, counting_calls, failing, run
@@ -14,6 +15,7 @@ from PIL import Image
 from flux_worker.contract.catalog import DEV
 from flux_worker.delivery.images import read_parameters
 from flux_worker.delivery.storage import Storage
+from flux_worker.generation.inputs import Inputs
 from flux_worker.serving.gpu import Gpu
 from flux_worker.settings import Settings
 
@@ -248,3 +250,116 @@ def test_a_cancelled_job_leaves_its_turn(make_worker, pipe):
 
     with before_each_pass(pipe.transformer, begun.set):
         asyncio.run(main())
+
+
+# -- LoRAs
+
+
+@pytest.fixture(scope="module")
+def loras(tmp_path_factory, pipe):
+    """A LORA_DIR with two LoRAs of every layer, one of them with a trigger word."""
+    folder, layers = tmp_path_factory.mktemp("loras"), pipe.loras.layers
+    of = {name.removeprefix("transformer."): shape for name, shape in layers.items()}
+    for name, seed, said in (("one", 1, {"trigger_word": "moon"}), ("two", 2, {})):
+        made = lora_files.factors(of, seed, strength=0.2)
+        keys = lora_files.diffusers_keys(lora_files.in_diffusers(of, made))
+        lora_files.save(keys, folder / f"{name}.safetensors", **said)
+    of_sdxl = lora_files.kohya_keys({"down_blocks_0": (torch.ones(1, 2), torch.ones(2, 1))}, 1)
+    lora_files.save(of_sdxl, folder / "sdxl.safetensors")
+    return {"lora_dir": str(folder)}
+
+
+PNG = {**SMALL, "image_format": "png"}
+SETS = (
+    [],
+    [{"path": "one"}],
+    [{"path": "two", "scale": -1}],
+    [{"path": "one", "scale": 0.5}, {"path": "two"}],
+    [{"path": "one", "scale": 0.51}, {"path": "two"}],
+    [{"path": "one", "scale": 0}],
+)
+
+
+def test_jobs_with_loras_are_each_what_they_are_alone(make_worker, loras):
+    """Whatever runs before, beside or after them, and however they end."""
+    worker = make_worker(**loras, embed_metadata=False)
+
+    async def made(number):
+        asked = {**PNG, "loras": SETS[number]}
+        return (await worker.handle({"id": str(number), "input": asked}))["image_url"]
+
+    async def cancelled(number, after):
+        job = asyncio.create_task(made(number))
+        await asyncio.sleep(after)
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+    async def main():
+        alone = [await made(number) for number in range(len(SETS))]
+        assert alone[0] == alone[5]
+        assert len(set(alone)) == len(SETS) - 1
+        order = [0, 1, 0, 3, 2, 0, 4, 3, 1, 5, 0]
+        stops = [cancelled(number, after) for number, after in ((1, 0.05), (3, 0.2), (2, 0.4))]
+        together = await asyncio.gather(*map(made, order), *stops)
+        assert together[: len(order)] == [alone[number] for number in order]
+        assert await made(0) == alone[0]
+
+    asyncio.run(main())
+
+
+def test_a_failure_with_a_lora_leaves_nothing_of_it(make_worker, loras, pipe):
+    worker = make_worker(**loras)
+    before = run(worker, PNG)["image_url"]
+    with failing(pipe.transformer, torch.OutOfMemoryError("CUDA out of memory")):
+        assert "error" in run(worker, {**PNG, "loras": [{"path": "one"}]})
+    assert run(worker, PNG)["image_url"] == before
+
+
+def test_everything_wrong_with_loras_is_said_at_once_before_the_gpu(make_worker, loras, pipe):
+    paths = ("sdxl", "absent", "one")
+    with counting_calls(pipe.transformer) as steps:
+        answer = run(make_worker(**loras), {**SMALL, "loras": [{"path": path} for path in paths]})
+    assert answer["error"].startswith("Invalid parameter: loras[0].path is for SDXL")
+    assert "; loras[1].path " in answer["error"]
+    assert "LORA_DIR" in answer["error"]
+    assert "loras[2]" not in answer["error"]
+    assert not steps
+
+
+def test_the_log_line_tells_how_many_and_their_trigger_words_but_no_path(
+    make_worker, loras, caplog
+):
+    caplog.set_level("INFO", "flux_worker")
+    asked = {**SMALL, "loras": [{"path": "one"}, {"path": "two"}]}
+    answer = run(make_worker(**loras), asked)
+    (line,) = job_lines(caplog)
+    assert line["loras"] == 2
+    assert line["lora_triggers"] == ["moon"]
+    assert line["seconds"]["lora"] > 0
+    assert "safetensors" not in caplog.text
+    assert set(answer) == {"image_url", "cost"}
+
+
+def test_the_file_names_its_loras(make_worker, loras):
+    asked = {**PNG, "loras": [{"path": "one", "scale": 0.5}]}
+    said = read_parameters(file_of(run(make_worker(**loras), asked)))
+    assert said["loras"] == [{"path": "one", "scale": 0.5}]
+
+
+def test_a_job_whose_files_take_long_keeps_none_waiting(make_worker):
+    arrived = asyncio.Event()
+
+    async def fetch(asked):
+        await arrived.wait()
+        return Inputs()
+
+    async def main():
+        worker = make_worker({"fetch": fetch})
+        worker.turns.join("test")
+        job = asyncio.create_task(worker.handle({"id": "test", "input": SMALL}))
+        await asyncio.wait_for(worker.turns.nearly_free(), 60)
+        assert not job.done()
+        arrived.set()
+        assert "image_url" in await job
+
+    asyncio.run(main())

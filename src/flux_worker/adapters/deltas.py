@@ -33,6 +33,14 @@ class Delta(Protocol):
     def parts(self) -> tuple[Part, ...]:
         """Where its rows belong."""
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its outputs and inputs."""
+
+    @property
+    def rank(self) -> int:
+        """The rank that it was trained with, 0 for none."""
+
     def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
         """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
 
@@ -49,6 +57,16 @@ class LowRank:
     scale: float = 1.0
     """Alpha by rank."""
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its outputs and inputs."""
+        return len(self.up), self.down.shape[1]
+
+    @property
+    def rank(self) -> int:
+        """The rank that it was trained with."""
+        return len(self.down)
+
     def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
         """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
         up, down = (each.to(weights.device).float() for each in (self.up[rows], self.down))
@@ -64,6 +82,14 @@ class Kronecker:
     right: Tensor
     """Of both the numbers of rows multiply to the outputs, those of columns to the inputs."""
     scale: float = 1.0
+    rank: int = 0
+    """Of the factor that is a product itself, 0 where both are whole."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its outputs and inputs."""
+        (a, b), (c, d) = self.left.shape, self.right.shape
+        return a * c, b * d
 
     def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
         """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
@@ -82,6 +108,11 @@ class Adapter:
     """Words that its file says a prompt must have."""
     size: int = 0
     """Bytes of host memory."""
+
+    @property
+    def changes_clip(self) -> bool:
+        """Whether texts are encoded otherwise with it."""
+        return any(p.layer.startswith("text_encoder.") for d in self.deltas for p in d.parts)
 
 
 Weighed = tuple[Adapter, float]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flux_worker import __version__
+from flux_worker.contract.loras import Url, source
 from flux_worker.contract.request import ImageRequest
 from flux_worker.settings import Settings
 
@@ -13,7 +14,7 @@ EMBEDDED = (
     *("prompt", "negative_prompt", "true_cfg_scale", "width", "height"),
     *("num_inference_steps", "guidance", "seed"),
 )
-"""The parameters that make the same image again, with the same weights."""
+"""The parameters that make the same image again, with the same weights; and the LoRAs do."""
 
 Maker = dict[str, str]
 """The model and the worker's version."""
@@ -27,7 +28,16 @@ def maker(settings: Settings) -> Maker:
 def parameters(request: ImageRequest, made_by: Maker) -> dict[str, Any]:
     """Return what a file of this request's carries."""
     given = {name: getattr(request, name) for name in EMBEDDED}
+    if request.loras:
+        given["loras"] = [
+            {"path": _public(each.path), "scale": each.scale} for each in request.loras
+        ]
     return {name: value for name, value in given.items() if value is not None} | made_by
+
+
+def _public(path: str) -> str:
+    """Leave out a URL's query, where signatures and keys are."""
+    return path.partition("?")[0] if isinstance(source(path), Url) else path
 
 
 def _model(settings: Settings) -> str:

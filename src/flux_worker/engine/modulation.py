@@ -5,6 +5,7 @@ which are known before the first step. Step by step, each of its layers multipli
 weights, 6.5 GB in all; here each multiplies a row for every step, once.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,19 +25,19 @@ def hoist(pipe: FluxPipeline, device: torch.device, plan: Plan) -> None:
     time, and of a pipeline's loop only with this scheduler.
     """
     transformer = pipe.transformer
-    layers, rows = list[nn.Linear](), list[Tensor]()
-    for norm in _modulated(transformer):
+    layers, rows = dict[str, nn.Linear](), list[Tensor]()
+    for name, norm in _modulated(transformer):
         layer = norm.linear
         if plan.modulation == "offloaded" and device.type == "cuda":
             for parameter in layer.parameters():
                 parameter.data = parameter.data.pin_memory()
         row = torch.zeros(1, len(layer.bias), device=device, dtype=layer.bias.dtype)
         norm.silu, norm.linear = nn.Identity(), Row(row)
-        layers.append(layer)
+        layers[f"{name}.linear"] = layer
         rows.append(row)
     conditioning = Conditioning(transformer.time_text_embed, layers, rows, pipe.scheduler)
     if plan.modulation == "resident":
-        conditioning.add_module("resident", nn.ModuleList(layers))
+        conditioning.add_module("resident", nn.ModuleList(layers.values()))
     transformer.time_text_embed = conditioning
 
 
@@ -74,7 +75,7 @@ class Conditioning(nn.Module):
     def __init__(
         self,
         embed: nn.Module,
-        layers: list[nn.Linear],
+        layers: dict[str, nn.Linear],
         rows: list[Tensor],
         scheduler: SchedulerMixin,
     ) -> None:
@@ -82,13 +83,14 @@ class Conditioning(nn.Module):
 
         Args:
             embed: the transformer's own embedding of time, guidance and pooled text.
-            layers: the blocks' modulation layers, on the device or in host memory.
+            layers: the blocks' modulation layers by their names in the transformer, on the device
+                or in host memory.
             rows: where the blocks look for what these give.
             scheduler: tells the steps, and which of them is computed.
         """
         super().__init__()
         self.embed = embed
-        self._layers = layers
+        self.layers = layers
         self._rows = rows
         self._scheduler = scheduler
         self._tables: list[Table] = []
@@ -135,7 +137,7 @@ class Conditioning(nn.Module):
         steps = len(times)
         time = self.embed(times, *(each.expand(steps, *each.shape[1:]) for each in others))
         active = functional.silu(time)
-        return time, [_product(layer, active) for layer in self._layers]
+        return time, [_product(layer, active) for layer in self.layers.values()]
 
 
 def _product(layer: nn.Linear, rows: Tensor) -> Tensor:
@@ -143,7 +145,7 @@ def _product(layer: nn.Linear, rows: Tensor) -> Tensor:
     return functional.linear(rows, weight, bias)
 
 
-def _modulated(transformer: FluxTransformer2DModel) -> list[Any]:
-    blocks = [*transformer.transformer_blocks, *transformer.single_transformer_blocks]
-    names = ("norm1", "norm1_context", "norm")
-    return [getattr(block, name) for block in blocks for name in names if hasattr(block, name)]
+def _modulated(transformer: FluxTransformer2DModel) -> list[tuple[str, Any]]:
+    """Return what is modulated in the blocks, each with its name."""
+    blocks = re.compile(r"(single_)?transformer_blocks\.\d+\.norm(1|1_context)?")
+    return [pair for pair in transformer.named_modules() if blocks.fullmatch(pair[0])]

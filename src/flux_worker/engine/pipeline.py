@@ -14,6 +14,7 @@ from diffusers import FluxPipeline
 from flux_worker.engine import acceleration, planner
 from flux_worker.engine.card import Card
 from flux_worker.engine.memory import Workload
+from flux_worker.engine.merging import Merger
 from flux_worker.engine.plan import Plan
 from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
@@ -32,6 +33,8 @@ LEAST_DRIVER = 580
 
 def load(settings: Settings) -> FluxPipeline:
     """Load the served model's pipeline, to run as planned for the card.
+
+    Its `loras` merges LoRAs into it.
 
     Raises:
         CannotStart: no CUDA device or too old a driver, and `ALLOW_CPU` not set; weights that can't
@@ -54,6 +57,7 @@ def load(settings: Settings) -> FluxPipeline:
         )
     with _in_words(f"The weights were read, but can't be made to run as planned ({plan})"):
         acceleration.apply(pipe, plan, device, settings.compile_cache_dir)
+    pipe.loras = Merger(pipe, checkpoint, plan, device)
     pipe.set_progress_bar_config(disable=True)
     _warn_of_another_model(pipe, settings)
     return pipe
@@ -62,7 +66,7 @@ def load(settings: Settings) -> FluxPipeline:
 def _plan(checkpoint: Checkpoint, device: torch.device, settings: Settings) -> Plan:
     overrides = Overrides.of(settings)
     if device.type == "cpu":
-        return planner.for_cpu(overrides)
+        return planner.for_cpu(overrides, prefetch.memory())
     workload = Workload.of(settings.model)
     return planner.choose(
         Card.of(device), prefetch.memory(), checkpoint.count(), workload, overrides

@@ -1,6 +1,6 @@
 """What a plan says: how the model is held and run on a card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 GIB = 2**30
@@ -31,6 +31,10 @@ class Plan:
     """Predicted bytes of the card's memory at the largest size."""
     host: int = 0
     """Predicted bytes of host memory for what waits there."""
+    room: int = field(default=0, compare=False)
+    """Bytes that are left on the card beside all that."""
+    host_room: int = field(default=0, compare=False)
+    """Bytes that are left of host memory."""
 
     @property
     def is_quantized(self) -> bool:

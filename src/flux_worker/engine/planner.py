@@ -31,8 +31,10 @@ class Overrides:
         return cls(given.precision, given.offload, given.attention, given.compile)
 
 
-def for_cpu(overrides: Overrides) -> Plan:
+def for_cpu(overrides: Overrides, host: int) -> Plan:
     """Plan for a CPU, which emulates bfloat16 slower than it computes in float32.
+
+    `host` is how many bytes of memory the container may use, of which the model has one half.
 
     Raises:
         CannotStart: a wish that only a GPU can follow.
@@ -46,7 +48,10 @@ def for_cpu(overrides: Overrides) -> Plan:
             raise CannotStart(f"{name}={value} needs a GPU: on a CPU set it to auto.")
     precision: Precision = "fp32" if overrides.precision == "auto" else overrides.precision
     return Plan(
-        precision, compile=bool(overrides.compile), quantized_activations=precision == "int8"
+        precision,
+        compile=bool(overrides.compile),
+        quantized_activations=precision == "int8",
+        host_room=host // 2,
     )
 
 
@@ -70,7 +75,11 @@ def choose(
     wanted = _plans(card, counts, workload, overrides)
     for plan in wanted:
         if fits(plan):
-            return plan
+            return replace(
+                plan,
+                room=card.memory - plan.peak - MARGIN,
+                host_room=max(0, host - plan.host - HOST_MARGIN),
+            )
     possible = _plans(card, counts, workload, Overrides(attention=overrides.attention))
     fitting = next((f"What fits: {plan}." for plan in possible if fits(plan)), None)
     raise CannotStart(

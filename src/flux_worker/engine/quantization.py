@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from flux_worker.engine.plan import Plan
 
@@ -10,6 +10,14 @@ from flux_worker.engine.plan import Plan
 def quantize_block(block: nn.Module, plan: Plan) -> None:
     """Quantize the linear layers of one of the transformer's blocks, on the device where it is."""
     _quantize(block, _config(plan.precision, activations=plan.quantized_activations))
+
+
+def quantized(weights: Tensor, plan: Plan) -> Tensor:
+    """Return a linear layer's weights, (outputs, inputs), as `quantize_block` holds them."""
+    layer = nn.Linear(weights.shape[1], weights.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(weights, requires_grad=False)
+    quantize_block(nn.ModuleList([layer]), plan)
+    return layer.weight
 
 
 def quantize_text_encoder_block(block: nn.Module) -> None:

@@ -1,7 +1,7 @@
 """Runs a request on the pipeline: text to embeddings, noise to latents, latents to pixels."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +11,7 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
+from flux_worker.adapters.deltas import Weighed
 from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.images import Pixels
@@ -24,6 +25,9 @@ from flux_worker.logs import timed
 
 EMBEDDINGS_KEPT = 16
 """Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
+
+Clip = frozenset[tuple[str, float]]
+"""What is merged into CLIP: digests of LoRAs, and their scales."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class Generator:
     """Generates one image at a time."""
 
     def __init__(self, pipe: FluxPipeline, model: ServedModel) -> None:
+        """Generate by a pipeline as the engine loads it, whose `loras` merges LoRAs into it."""
         self._pipe = pipe
         self._arguments = TASKS[model.task]
         self._max_tokens: int = min(model.max_sequence_length, pipe.tokenizer_2.model_max_length)
         self._device = torch.device(pipe._execution_device)
-        # The same prompt with other seeds, and the one negative prompt of a whole application.
+        # The same prompt with other seeds, and the one negative prompt of a whole application; each
+        # as CLIP encodes it with the LoRAs that change it.
         self._encode = lru_cache(maxsize=EMBEDDINGS_KEPT)(self._encode_text)
 
     def generate(
@@ -72,8 +78,9 @@ class Generator:
             inputs: what the request refers to.
             stop: set from another thread, ends the generation at the next step.
             report: called after each step.
-            seconds: takes what the stages took, text_encoding, denoising and decoding, the one
-                that failed included; and what a step took, per_step.
+            seconds: takes what the stages took, lora (where the weights are changed),
+                text_encoding, denoising and decoding, the one that failed included; and what a
+                step took, per_step.
 
         Raises:
             GenerationStopped: `stop` was set.
@@ -114,8 +121,11 @@ class Generator:
         width, height = (
             -(-side // multiple) * multiple for side in (request.width, request.height)
         )
+        if not pipe.loras.holds(inputs.loras):
+            with self._timed(seconds, "lora"):
+                pipe.loras.merge(inputs.loras, stop)
         with self._timed(seconds, "text_encoding"):
-            embeddings, dropped_tokens = self._embeddings(request)
+            embeddings, dropped_tokens = self._embeddings(request, _changing_clip(inputs.loras))
         follow = StepCallback(
             self._device, stop, report, (width, height) if request.preview else None
         )
@@ -137,20 +147,20 @@ class Generator:
             pixels = _delivered(image, width, height, request)
         return Generation(pixels, dropped_tokens)
 
-    def _embeddings(self, request: ImageRequest) -> tuple[dict[str, Tensor], int]:
+    def _embeddings(self, request: ImageRequest, clip: Clip) -> tuple[dict[str, Tensor], int]:
         """Return the pipeline's arguments for the texts, and how many tokens were dropped."""
-        prompt = self._encode(request.prompt)
+        prompt = self._encode(request.prompt, clip)
         arguments = {"prompt_embeds": prompt.tokens, "pooled_prompt_embeds": prompt.pooled}
         if request.negative_prompt is None or request.passes == 1:
             return arguments, prompt.dropped_tokens
-        negative = self._encode(request.negative_prompt)
+        negative = self._encode(request.negative_prompt, clip)
         arguments |= {
             "negative_prompt_embeds": negative.tokens,
             "negative_pooled_prompt_embeds": negative.pooled,
         }
         return arguments, prompt.dropped_tokens + negative.dropped_tokens
 
-    def _encode_text(self, text: str) -> Embedding:
+    def _encode_text(self, text: str, clip: Clip) -> Embedding:
         tokens, pooled, _ = self._pipe.encode_prompt(
             prompt=text, prompt_2=None, max_sequence_length=self._max_tokens
         )
@@ -163,6 +173,10 @@ class Generator:
             yield
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
+
+
+def _changing_clip(loras: Sequence[Weighed]) -> Clip:
+    return frozenset((lora.digest, scale) for lora, scale in loras if scale and lora.changes_clip)
 
 
 def _raise_if_stopped(stop: Event) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from diffusers import FluxPipeline
 
+from flux_worker.adapters.deltas import Layers
 from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.errors import DeviceUnusable
@@ -48,7 +49,10 @@ class Gpu:
         thread = threading.Thread(target=self._run, name="gpu", daemon=True)
         atexit.register(self._end, thread)
         thread.start()
-        self._generator = self._submit(lambda: Generator(load(), model)).result()
+        pipe = self._submit(load).result()
+        self.layers: Layers = pipe.loras.layers
+        """What LoRAs can change."""
+        self._generator = self._submit(lambda: Generator(pipe, model)).result()
 
     def warm_up(self, request: ImageRequest) -> None:
         """Generate an image for nobody, and return when that is done.

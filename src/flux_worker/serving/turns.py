@@ -3,7 +3,8 @@
 import asyncio
 import math
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 LONGEST_LEAD = 0.5
 """Seconds that a job is taken before its foreseen turn, at most: it waits here while another worker
@@ -32,6 +33,17 @@ class Turns:
         self._needs[job_id] = math.inf
         if job_id == self._first():
             self._begin(math.inf)
+
+    @contextmanager
+    def aside(self, job_id: str) -> Iterator[None]:
+        """Let other jobs go first while this one isn't ready for its turn."""
+        was_here = job_id in self._needs
+        self.leave(job_id)
+        try:
+            yield
+        finally:
+            if was_here:
+                self.join(job_id)
 
     def expect(self, job_id: str, seconds: float) -> None:
         """Note what a job still needs of the GPU, in seconds: from now on, or from its turn on."""

@@ -4,20 +4,22 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+from flux_worker.adapters import reading
+from flux_worker.adapters.library import Library
 from flux_worker.contract import pricing
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery import images, job_bucket, metadata
 from flux_worker.delivery.bucket import Bucket
 from flux_worker.delivery.storage import Storage
 from flux_worker.errors import DeviceUnusable, GenerationFailed, InvalidRequest
-from flux_worker.generation import inputs
 from flux_worker.generation.generator import Generation
-from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.inputs import Fetch, Inputs, fetching
 from flux_worker.generation.report import Report
 from flux_worker.logs import timed
 from flux_worker.serving import progress
@@ -34,9 +36,8 @@ Job = Mapping[str, Any]
 Record = dict[str, Any]
 """What the job's log line will say."""
 
-
-Fetch = Callable[[ImageRequest], Awaitable[Inputs]]
-"""Brings what a request refers to."""
+LONGEST_WAIT = 0.5
+"""Seconds that a job's turn waits for its files: those that are here come sooner, no others do."""
 
 
 class Worker:
@@ -48,14 +49,22 @@ class Worker:
         gpu: Gpu,
         storage: Storage,
         channel: Channel | None = None,
-        fetch: Fetch = inputs.fetch,
+        fetch: Fetch | None = None,
     ) -> None:
-        """Bring the parts together; without a channel, nobody hears of a job's progress."""
+        """Bring the parts together.
+
+        Args:
+            settings: of the worker.
+            gpu: has the model.
+            storage: takes the images.
+            channel: without it, nobody hears of a job's progress.
+            fetch: brings what requests refer to, by default LoRAs from where these are.
+        """
         self._settings = settings
         self._gpu = gpu
         self._storage = storage
         self._channel = channel
-        self._fetch = fetch
+        self._fetch = fetch or fetching(Library(settings, gpu.layers, reading.read).bring)
         self._made_by = metadata.maker(settings) if settings.embed_metadata else None
         self._encoding = ThreadPoolExecutor(settings.jobs_in_flight, "encode")
         self.turns = Turns()
@@ -120,7 +129,10 @@ class Worker:
 
         with timed(seconds, "fetch"):
             await self._storage.admit(bucket)
-            brought = await self._fetch(request)
+            brought = await self._bring(record["job"], request)
+        if request.loras:
+            record["loras"] = len(request.loras)
+            record["lora_triggers"] = [each for lora, _ in brought.loras for each in lora.triggers]
         generation = await self._generate(record["job"], request, brought, report, seconds)
         if generation.dropped_tokens:
             record["dropped_tokens"] = generation.dropped_tokens
@@ -138,6 +150,16 @@ class Worker:
             url = await self._storage.publish(image, bucket)
         cost = pricing.cost(request.width, request.height, self._settings.price)
         return {"image_url": url, "cost": float(cost)}
+
+    async def _bring(self, job_id: str, request: ImageRequest) -> Inputs:
+        """Bring what a request refers to; where that takes long, other jobs go first meanwhile."""
+        bringing = asyncio.ensure_future(self._fetch(request))
+        try:
+            done, _ = await asyncio.wait({bringing}, timeout=LONGEST_WAIT)
+            with nullcontext() if done else self.turns.aside(job_id):
+                return await bringing
+        finally:
+            bringing.cancel()
 
     async def _generate(
         self,

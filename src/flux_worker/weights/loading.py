@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from diffusers import FluxPipeline
+from safetensors import safe_open
 from torch import Tensor
 
 from flux_worker.weights import components, prefetch
@@ -51,6 +52,13 @@ def load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Fl
         local_files_only=True,
     )
     return pipe
+
+
+def read(stored: StoredTensor) -> Tensor:
+    """Read one tensor into host memory, as it is stored."""
+    with safe_open(stored.file, "pt") as opened:
+        tensor: Tensor = opened.get_tensor(stored.name)
+    return tensor
 
 
 def way_to(

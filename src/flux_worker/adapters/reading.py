@@ -1,0 +1,143 @@
+"""Reads a LoRA's file and finds the place of each of its tensors in the model.
+
+Every tensor must have one, or be without effect: a LoRA that is merged in part makes a weaker
+picture, and nobody would know why. That is why this isn't diffusers' converter, which drops what it
+doesn't know, forgets alphas of the final layer, and takes FLUX's own sizes alone.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from flux_worker.adapters import names, suspects, trainers
+from flux_worker.adapters.deltas import Adapter, Delta, Kronecker, Layers, LowRank, Part, Unfit
+from flux_worker.adapters.trainers import Scales
+
+Factors = dict[str, Tensor]
+"""A layer's tensors by what they are: down, up, alpha, lokr_w1…"""
+Parts = tuple[Part, ...]
+
+LOW_RANK = frozenset({"down", "up", "alpha"})
+LOKR = frozenset(
+    {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "alpha"}
+)
+UNUSED = "text_projection"
+"""FLUX takes CLIP's pooled output as it is before this layer."""
+
+
+def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
+    """Read a LoRA for a model with these layers.
+
+    Raises:
+        Unfit: it is none, its rank is above `max_rank`, or there is something in it that would be
+            left out.
+        OSError: the file can't be read.
+    """
+    # Read, not mapped: a mapped file that is overwritten changes the picture, or ends the process.
+    content = file.read_bytes()
+    try:
+        tensors = load(content)
+        metadata = trainers.metadata(content)
+        scales = trainers.scales(metadata)
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        raise Unfit("is no sound safetensors file of a LoRA") from None
+    index, found = names.index(layers), dict[tuple[str, int], str]()
+    deltas = list[Delta]()
+    modules = _modules(tensors)
+    for module, factors in modules.items():
+        if UNUSED in module or not _has_effect(factors):
+            continue
+        parts = index.get(names.resolve(module))
+        if parts is None or not (factors.keys() <= LOW_RANK or factors.keys() <= LOKR):
+            raise Unfit(suspects.clause(module, modules, metadata))
+        for part in parts:
+            other = found.setdefault((part.layer, part.at), module)
+            if other != module:
+                raise Unfit(
+                    f"has two sets of weights for one layer, {suspects.shown(module)} and "
+                    f"{suspects.shown(other)}: it isn't known which of them is meant"
+                )
+        deltas.append(_delta(module, factors, parts, scales))
+        _check(module, deltas[-1], layers, max_rank)
+    if not deltas:
+        raise Unfit("is no LoRA: it has no weights that change this model")
+    digest = hashlib.sha256(content).hexdigest()
+    return Adapter(digest, tuple(deltas), trainers.triggers(metadata), len(content))
+
+
+def _modules(tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
+    modules: dict[str, Factors] = {}
+    for name, tensor in tensors.items():
+        module, factor = trainers.split(name)
+        modules.setdefault(module, {})[factor] = tensor
+    return modules
+
+
+def _has_effect(factors: Factors) -> bool:
+    """Whether a layer's factors change anything: some trainers save layers that they left alone."""
+    up = factors.get("up")
+    if up is not None and factors.keys() <= LOW_RANK:
+        return bool(up.any())
+    return any(bool(tensor.any()) for name, tensor in factors.items() if name != "alpha")
+
+
+def _delta(module: str, factors: Factors, parts: Parts, scales: Scales) -> Delta:
+    """Build a layer's delta, in whatever shape it comes."""
+    alpha = _number(module, factors.get("alpha"))
+    for tensor in factors.values():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor.float()).all():
+            raise Unfit(f"is damaged: {suspects.shown(module)} isn't of finite numbers")
+    try:
+        if factors.keys() & (LOKR - {"alpha"}):
+            left, left_rank = _lokr_factor(factors, "lokr_w1")
+            right, right_rank = _lokr_factor(factors, "lokr_w2")
+            rank = right_rank or left_rank
+            # LyCORIS scales where there is a rank, and not where both factors are whole.
+            scale = alpha / rank if alpha is not None and rank else 1.0
+            return Kronecker(parts, left, right, scale, rank)
+        up, down = factors["up"], factors["down"]
+        if up.ndim != 2 or down.ndim != 2 or up.shape[1] != down.shape[0]:
+            raise ValueError
+        name = parts[0].layer.partition(".")[2]
+        return LowRank(parts, up, down, scales.of(name, len(down), alpha))
+    except KeyError as missing:
+        raise Unfit(
+            f"is incomplete: {suspects.shown(module)} has no {missing.args[0]} matrix"
+        ) from None
+    except (ValueError, RuntimeError):
+        raise Unfit(f"is damaged: the factors of {suspects.shown(module)} don't match") from None
+
+
+def _lokr_factor(factors: Factors, name: str) -> tuple[Tensor, int]:
+    """Return one of the two factors, and its rank where it is a product itself, else 0."""
+    if name in factors:
+        factor, rank = factors[name].float(), 0
+    else:
+        first, second = factors[f"{name}_a"].float(), factors[f"{name}_b"].float()
+        factor, rank = first @ second, len(second)
+    if factor.ndim != 2:
+        raise ValueError
+    return factor, rank
+
+
+def _check(module: str, delta: Delta, layers: Layers, max_rank: int) -> None:
+    """Make sure that a delta has the layer's shape, and no higher rank than is allowed."""
+    theirs = delta.shape
+    ours = max(part.rows.stop for part in delta.parts), layers[delta.parts[0].layer][1]
+    if theirs != ours:
+        raise Unfit(suspects.of_shape(module, theirs, ours))
+    if delta.rank > max_rank:
+        raise Unfit(f"has rank {delta.rank}, and this worker's MAX_LORA_RANK is {max_rank}")
+
+
+def _number(module: str, alpha: Tensor | None) -> float | None:
+    if alpha is None:
+        return None
+    if alpha.numel() != 1:
+        raise Unfit(f"is damaged: the alpha of {suspects.shown(module)} isn't one number")
+    return float(alpha)

@@ -3,7 +3,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      if (!event.repeat) run().click(); // keys that are held mean one run
+      if (event.repeat) return; // keys that are held mean one run
+      event.target.blur(); // a box with choices takes what is typed when it is left
+      setTimeout(() => run().click());
     }
   }, true);
   // A key was typed for one host: it is gone before a run could send it to another.

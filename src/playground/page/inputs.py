@@ -181,11 +181,12 @@ class Inputs:
     def _code(self, data: Data, checked: form.Checked) -> Any:
         on, model, place = self._on, self.model(data), self.place(data)
         if reasons := [*filter(None, [place.fault()]), *checked.faults.values()]:
-            return gr.update(value="\n".join(reasons), language=None)
+            return gr.update(value="\n".join(reasons), elem_classes=["problem"])
         language = data[on.language]
         given = form.complete(checked.given, model)
         if not data[on.everything]:
             given = form.differing(given, model)
         call = Call(place.base_url, place.endpoint_id, model, given, data[on.operation])
         syntax = languages.SNIPPETS[language].syntax
-        return gr.update(value=languages.write(language, call).rstrip(), language=syntax)
+        code = languages.write(language, call).rstrip()
+        return gr.update(value=code, language=syntax, elem_classes=[])

@@ -4,8 +4,7 @@
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       if (event.repeat) return; // keys that are held mean one run
-      event.target.blur(); // a box with choices takes what is typed when it is left
-      setTimeout(() => run().click());
+      setTimeout(() => run().click()); // a box with choices first takes what is typed in it
     }
   }, true);
   // A key was typed for one host: it is gone before a run could send it to another.

@@ -91,7 +91,6 @@ def _served(base_url: str, about: dict[str, Any]) -> Served:
 
 def _can_be_named(name: str) -> bool:
     try:
-        name.encode()  # which fails where it has bytes that are no text
         return source(name) == LocalFile(name)
     except ValueError:
         return False

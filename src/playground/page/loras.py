@@ -60,9 +60,8 @@ def review(
     """Say beside each field what is wrong with it, and keep a blank row below the last."""
     filled = [number for number, row in enumerate(rows) if data[row.fields["path"]]]
     last = max(filled, default=-1)
-    updates = {}
-    for number, row in enumerate(rows):
-        updates[row.whole] = gr.update(visible=number <= last + 1)
+    updates = {row.whole: gr.update(visible=number <= last + 1) for number, row in enumerate(rows)}
+    for number, row in enumerate(rows[: last + 2]):
         updates[row.remove] = gr.update(visible=number <= last)
         for name, field in row.fields.items():
             fault = faults.get(f"loras[{number}].{name}")

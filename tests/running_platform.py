@@ -59,9 +59,10 @@ class Platform:
 
 
 @contextmanager
-def serving_both(s3, log):
+def serving_both(s3, log, **more):
     """Serve dev and schnell on the demo weights, a worker each; the log takes what these say."""
-    each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
+    settings = {**s3.environment, **more}
+    each = [demo_environment({**settings, "FLUX_MODEL": m}) for m in ("dev", "schnell")]
     with serving(1, each, log_file=log, ids=(DEV, SCHNELL)) as platform:
         yield platform
 

@@ -1,7 +1,7 @@
 """What is typed on the page, held against the worker's own contract."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +27,23 @@ class Checked:
 
 
 def check(typed: Mapping[str, Any], model: ServedModel) -> Checked:
-    """Read the form: `typed` has what is in each of `FIELDS`, None or blank where nothing is."""
+    """Read the form.
+
+    Args:
+        typed: what is in each of `FIELDS`, None or blank where nothing is; of loras, the rows. One
+            without a path isn't sent, and faults name the rows by where they stand.
+        model: whose limits hold.
+    """
+    filled, rows = {}, typed.get("loras")
+    if isinstance(rows, list):
+        filled = {number: row for number, row in enumerate(rows) if not _is_blank(row)}
+        typed = {**typed, "loras": list(filled.values()) or None}
     given = {name: read for name in FIELDS if (read := _read(name, typed.get(name))) is not None}
     try:
         request, _ = ImageRequest.parse(given, model)
     except InvalidRequest as error:
-        return Checked(None, {fault.partition(" ")[0]: fault for fault in error.faults}, given)
-    same = {name: getattr(request, name) for name in given if name != "seed"}
+        return Checked(None, {_field(fault, list(filled)): fault for fault in error.faults}, given)
+    same = request.model_dump(mode="json", include=given.keys() - {"seed"})
     return Checked(request, {}, {**given, **same})
 
 
@@ -54,6 +64,16 @@ def sides(aspect_ratio: str, model: ServedModel) -> tuple[int, int]:
     given: dict[str, Any] = {sizes.ASPECT_RATIO: aspect_ratio}
     sizes.expand(given, model)
     return given["width"], given["height"]
+
+
+def _is_blank(row: object) -> bool:
+    return isinstance(row, Mapping) and _read("path", row.get("path")) is None
+
+
+def _field(fault: str, rows: Sequence[int]) -> str:
+    """Return the field that a sentence begins with; `rows` says which row an entry was in."""
+    name = fault.partition(" ")[0]
+    return re.sub(r"(?<=^loras\[)\d+", lambda entry: str(rows[int(entry[0])]), name)
 
 
 def _read(name: str, typed: object) -> Any:

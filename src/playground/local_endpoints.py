@@ -13,6 +13,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from flux_worker.contract.catalog import DEV, MODELS, SCHNELL, ServedModel
+from flux_worker.contract.loras import EXTENSION, LocalFile, source
 from local_platform.processes import leash
 from local_platform.processes.surroundings import DEMO_WEIGHTS
 from playground.places import Place
@@ -31,6 +32,14 @@ class Served:
     """Its operator's own, or nothing."""
     is_demo: bool = False
     """Whether the demo model draws there, which knows shapes and colours alone."""
+    lora_dir: Path | None = None
+    """Its operator's folder of LoRAs, on this machine."""
+
+    @property
+    def loras(self) -> list[str]:
+        """The files that a request can name, of those that are in its folder now."""
+        files = self.lora_dir.glob(f"*{EXTENSION}") if self.lora_dir else ()
+        return sorted(each.name for each in files if _can_be_named(each.name))
 
 
 def find(port: int) -> list[Served]:
@@ -76,4 +85,12 @@ def _served(base_url: str, about: dict[str, Any]) -> Served:
         Place(base_url, about["id"]),
         about["PRICE_PER_MEGAPIXEL"] or "",
         bool(about["MODEL_PATH"]) and Path(about["MODEL_PATH"]).resolve() == DEMO_WEIGHTS,
+        Path(about["LORA_DIR"]) if about["LORA_DIR"] else None,
     )
+
+
+def _can_be_named(name: str) -> bool:
+    try:
+        return source(name) == LocalFile(name)
+    except ValueError:
+        return False

@@ -136,8 +136,10 @@ class Run:
         await client.cancel(self.place, self.job_id)
 
     async def _send(self) -> None:
+        unused = set() if self.request.loras else {"loras"}  # not every endpoint knows these
+        asked = self.request.model_dump(exclude_none=True, exclude=unused)
         # Previews cost next to nothing, and make no other picture.
-        asked = self.request.model_dump(exclude_none=True) | {"preview": True}
+        asked["preview"] = True
         job_id = await client.submit(self.place, asked)
         if not JOB_ID.fullmatch(job_id):
             raise client.Refused(f"{self.place.url} gave the job an id that none can have.")

@@ -135,7 +135,7 @@ def _note(run: Run) -> Note:
         "endpoint_id": run.place.endpoint_id,
         "model": run.model.name,
         "price": str(run.price.amount),
-        "input": run.request.model_dump(exclude_none=True),
+        "input": run.request.model_dump(mode="json", exclude_none=True),
         "created": run.created,
         "body": body if len(body) <= LARGEST_BODY else None,
     }

@@ -66,6 +66,11 @@ def test_a_hub_file_is_a_safetensors_file(path):
     assert "must name a .safetensors file after the repository" in error_of([{"path": path}])
 
 
+@pytest.mark.parametrize("path", ["\ud83d", "a\udfff.safetensors", "o/n/\udce9.safetensors"])
+def test_half_an_emoji_names_no_file(path):
+    assert "loras[0].path must be valid Unicode" in error_of([{"path": path}])
+
+
 def test_a_refusal_repeats_no_key_of_a_url():
     told = error_of([{"path": "https://me:hunter2@h/x"}, {"path": "http://h/x?token=hunter2"}])
     assert "without a user name and a password" in told

@@ -69,7 +69,8 @@ def test_the_front_page_needs_nothing_from_elsewhere():
 
 
 def test_a_program_is_told_what_each_endpoint_serves():
-    settings = [{"FLUX_MODEL": "dev", "PRICE_PER_MEGAPIXEL": "0.5", "X": "secret"}, {}]
+    own = {"FLUX_MODEL": "dev", "PRICE_PER_MEGAPIXEL": "0.5", "LORA_DIR": "/loras"}
+    settings = [{**own, "X": "secret"}, {}]
     with serving(0, settings, ids=(DEV, SCHNELL)) as platform:
         assert platform("GET", "/", Accept="application/json") == (
             200,
@@ -80,12 +81,14 @@ def test_a_program_is_told_what_each_endpoint_serves():
                         "FLUX_MODEL": "dev",
                         "MODEL_PATH": None,
                         "PRICE_PER_MEGAPIXEL": "0.5",
+                        "LORA_DIR": "/loras",
                     },
                     {
                         "id": SCHNELL,
                         "FLUX_MODEL": None,
                         "MODEL_PATH": None,
                         "PRICE_PER_MEGAPIXEL": None,
+                        "LORA_DIR": None,
                     },
                 ]
             },

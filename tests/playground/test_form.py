@@ -72,6 +72,40 @@ def test_each_fault_belongs_to_its_field_in_the_workers_words(values, faults):
         assert sentence is None or told[name] == sentence
 
 
+ROWS = [
+    {"path": None, "scale": 9},
+    {"path": " crescent.safetensors ", "scale": 0.5},
+    {"path": "", "scale": 1.0},
+    {"path": "owner/name", "scale": None},
+    {"path": " ", "scale": None},
+]
+
+
+def test_rows_of_loras_without_a_path_are_not_sent():
+    checked = form.check(typed(loras=ROWS), DEV)
+    asked = [{"path": "crescent.safetensors", "scale": 0.5}, {"path": "owner/name", "scale": 1.0}]
+    assert checked.given["loras"] == asked
+    assert [each.model_dump() for each in checked.request.loras] == asked
+    for given in (form.differing(checked.given, DEV), form.complete(checked.given, DEV)):
+        assert given["loras"] == asked
+    assert "loras" not in form.complete(form.check(typed(loras=ROWS[:1]), DEV).given, DEV)
+
+
+def test_the_faults_of_a_lora_belong_to_its_row():
+    rows = [ROWS[0], {"path": "http://x", "scale": 1}, ROWS[2], {"path": "a", "scale": 4.5}]
+    told = form.check(typed(loras=rows, width=1), DEV).faults
+    assert set(told) == {"loras[1].path", "loras[3].scale", "width"}
+    assert told["loras[1].path"].startswith("loras[0].path must be an https URL")
+    assert told["loras[3].scale"] == "loras[1].scale must be a number between -4 and 4 (got 4.5)"
+
+
+@pytest.mark.parametrize(
+    "loras", [5, "a", {"path": "a"}, ["a"], [5], [[]], [None], [{"path": 0}] * 9]
+)
+def test_loras_that_no_page_has_are_refused_by_the_contract(loras):
+    assert form.check(typed(loras=loras), DEV).request is None
+
+
 def test_the_limits_are_the_chosen_models():
     assert not form.check(typed(num_inference_steps=28), DEV).faults
     assert form.check(typed(num_inference_steps=28), SCHNELL).faults == {

@@ -1,7 +1,9 @@
+import os
 import socket
 import threading
 
 import pytest
+from conftest import ROOT
 from loopback import serving as answering
 from running_platform import DEV, SCHNELL, serving
 
@@ -19,16 +21,35 @@ def port_of(url):
 
 def test_a_platform_that_runs_is_found_with_what_it_serves(tmp_path):
     own = {"FLUX_MODEL": "schnell", "MODEL_PATH": str(tmp_path), "PRICE_PER_MEGAPIXEL": "0.5"}
-    settings = [demo_environment({"FLUX_MODEL": "dev"}), own]
+    folder = {"LORA_DIR": str(tmp_path)}
+    settings = [demo_environment({"FLUX_MODEL": "dev", **folder}), own]
     with serving(0, settings, ids=(DEV, SCHNELL)) as platform:
         base = f"{platform.url}/v2"
         found = [
-            Served(catalog.DEV, Place(base, DEV), "", is_demo=True),
+            Served(catalog.DEV, Place(base, DEV), "", is_demo=True, lora_dir=tmp_path),
             Served(catalog.SCHNELL, Place(base, SCHNELL), "0.5"),
         ]
         with local_endpoints.running(port_of(platform.url)) as served:
             assert served == found
         assert local_endpoints.find(port_of(platform.url)) == found, "it goes on"
+
+
+def test_its_loras_are_the_files_that_a_request_can_name(tmp_path):
+    served = Served(catalog.DEV, Place("http://127.0.0.1:8000/v2", DEV), lora_dir=tmp_path / "l")
+    assert served.loras == [], "before the folder is there"
+    served.lora_dir.mkdir()
+    usable = ["crescent.safetensors", "größer 🦊's.safetensors"]
+    for name in (*usable, ".hidden.safetensors", "a\\b.safetensors", "x:y.safetensors", "notes.md"):
+        (served.lora_dir / name).touch()
+    (served.lora_dir / os.fsdecode(b"no-text-\xe9.safetensors")).touch()
+    assert served.loras == usable
+
+
+def test_the_demos_loras_are_served_unless_the_operator_has_others(monkeypatch):
+    monkeypatch.delenv("LORA_DIR", raising=False)
+    assert demo_environment({})["LORA_DIR"] == str(ROOT / "models" / "loras")
+    monkeypatch.setenv("LORA_DIR", "/own")
+    assert demo_environment({})["LORA_DIR"] == "/own"
 
 
 def test_another_program_is_no_platform():

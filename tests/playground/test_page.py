@@ -33,12 +33,17 @@ DESKTOP = {"width": 1280, "height": 1000}
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 A_WHILE = 60_000
 """Milliseconds; more than anything here takes on a busy machine."""
+LORAS = ["crescent.safetensors", "it's größer.safetensors"]
+"""The files that the platform's endpoints have. No worker reads them here."""
 EVIL = "<img src=x onerror=\"document.title='evil'\"> \"quotes\" 'n' \\back $HOME `x` ${y} 🔴"
 
 
 @pytest.fixture(scope="module")
 def platform(s3, tmp_path_factory):
-    with serving_both(s3, tmp_path_factory.mktemp("platform") / "worker.log") as running:
+    log, loras = tmp_path_factory.mktemp("platform") / "worker.log", tmp_path_factory.mktemp("l")
+    for name in LORAS:
+        (loras / name).touch()
+    with serving_both(s3, log, LORA_DIR=str(loras)) as running:
         yield running
 
 
@@ -175,8 +180,19 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(visit, platf
     person.type(prompt="a red circle", width=2000, seed="x")
     person.sees("width", "width must be between 256 and 1536 (got 2000)")
     person.sees("seed", 'seed must be an integer between -1 and 9223372036854775807 (got "x")')
+    person.type(lora_0="owner/name", lora_scale_0=0.5)
+    person.type(lora_1="http://host/x", lora_scale_1=9)
+    person.sees("lora_1", "loras[1].path must be an https URL")
+    person.sees("lora_scale_1", "loras[1].scale must be a number between -4 and 4 (got 9)")
     person.run()
     person.sees("said", "Invalid parameter: width must be between 256 and 1536 (got 2000); seed")
+    person["lora_remove_0"].click()
+    person.sees("lora_0", "loras[0].path must be an https URL")
+    expect(person.field("lora_scale_0")).to_have_value("9")
+    expect(person["lora_2"]).to_be_hidden()
+    person["lora_remove_0"].click()
+    expect(person.field("lora_0")).to_have_value("")
+    expect(person["lora_1"]).to_be_hidden()
     person.type(width=256, seed=1, prompt="")
     person.sees("width", "256–1536")
     person.run()
@@ -244,7 +260,9 @@ def test_a_picture_of_the_gallery_gives_its_parameters_back(visit):
 
 def test_a_file_that_is_dropped_anywhere_gives_its_parameters_back(visit):
     made = {"prompt": EVIL, "negative_prompt": "blue\nor green", "seed": 2**63 - 1}
-    file = encode(np.zeros((16, 16, 3), np.uint8), "jpeg", {**made, "model": "FLUX.1-schnell"})
+    loras = [{"path": f"{EVIL[:9]}{number}", "scale": number / 4} for number in range(5)]
+    carried = {**made, "loras": loras, "model": "FLUX.1-schnell"}
+    file = encode(np.zeros((16, 16, 3), np.uint8), "jpeg", carried)
     person = visit()
     dropped = person.page.evaluate_handle(
         """(data) => {
@@ -258,6 +276,9 @@ def test_a_file_that_is_dropped_anywhere_gives_its_parameters_back(visit):
     person.sees("file_said", "parameters of a picture by FLUX.1-schnell")
     for name, value in made.items():
         expect(person.field(name)).to_have_value(str(value))
+    for number, lora in enumerate(loras):
+        expect(person.field(f"lora_{number}")).to_have_value(lora["path"])
+        expect(person.field(f"lora_scale_{number}")).to_have_value(f"{lora['scale']:g}")
     expect(person.page.get_by_label("FLUX.1-schnell")).to_be_checked()
     expect(person.field("num_inference_steps")).to_have_value("4")
 
@@ -298,9 +319,13 @@ def test_raw_json_is_what_the_endpoint_answered(visit, platform):
 def test_every_piece_of_code_is_copied_as_it_is_shown(visit, platform):
     person = visit(permissions=CLIPBOARD)
     person.small(EVIL, seed=7)
-    person.type(key="a-secret-key")
+    for number, name in enumerate(LORAS):
+        person.choose(f"lora_{number}", name)
+    person.type(lora_scale_1=-0.5, key="a-secret-key")
+    person.sees("cost", "$0.00131072 for 0.065536 megapixels")
     person.page.get_by_role("tab", name="API").click()
     parameters = {"prompt": EVIL, "width": 256, "height": 256, "num_inference_steps": 2, "seed": 7}
+    parameters["loras"] = [{"path": LORAS[0], "scale": 1.0}, {"path": LORAS[1], "scale": -0.5}]
     for language in SNIPPETS:
         person.choose("language", language)
         operation = "run" if language.startswith("Python") else "runsync"
@@ -342,8 +367,12 @@ def test_a_wrong_key_is_said_and_the_right_one_is_kept_nowhere(visit, playground
     ):
         person = visit(url, permissions=CLIPBOARD)
         person.small()
-        person.run()
+        person.field("lora_0").click()
+        expect(person.page.get_by_role("option")).to_have_count(0)
+        person.type(lora_scale_0=0.5, lora_0="owner/name")
+        person.page.keyboard.press("Control+Enter")
         person.sees("state", "wants an API key")
+        assert endpoint.asked[0][1]["input"]["loras"] == [{"path": "owner/name", "scale": 0.5}]
         person.type(key="wrong")
         person.run()
         person.sees("state", "refuses this API key")
@@ -361,6 +390,11 @@ def test_a_wrong_key_is_said_and_the_right_one_is_kept_nowhere(visit, playground
         person.page.reload()
         expect(person["gallery"].locator("img")).to_have_count(1, timeout=A_WHILE)
         assert person.field("key").input_value() == ""
+        person["gallery"].locator("button").click()
+        person.sees("state", "owner/name × 0.5")
+        person["use_parameters"].click()
+        expect(person.field("lora_0")).to_have_value("owner/name")
+        expect(person.field("lora_scale_0")).to_have_value("0.5")
     assert key not in log.read_text()
     assert "red circle" not in log.read_text()
     assert "Traceback" not in log.read_text()
@@ -492,6 +526,7 @@ def test_a_file_of_anybody_breaks_nothing(visit, playground_python, tmp_path):
         person = visit(url)
         for carried, told in (
             ({"prompt": {"a": 1}, "width": "wide", "seed": []}, "isn't a worker's parameters"),
+            ({"prompt": EVIL, "loras": [{"path": "../x"}]}, "isn't a worker's parameters"),
             ({"prompt": EVIL, "seed": 7, "model": EVIL}, "a picture by <img"),
             ({"prompt": EVIL, "seed": 8, "model": "FLUX.1-schnell"}, "by FLUX.1-schnell"),
         ):
@@ -549,8 +584,9 @@ def test_texts_stand_out_by_day_and_by_night(visit, scheme):
     person.small("a yellow star on a blue background", seed=7)
     person.run()
     person.done()
-    person.type(width=2000)
+    person.type(lora_0="owner/name", width=2000, lora_1="http://host/x", seed=8)
     person.sees("width", "must be between")
+    person.sees("lora_1", "must be an https URL")
     is_dark = person.page.evaluate("document.body.classList.contains('dark')")
     assert is_dark == (scheme == "dark")
     assert person.page.evaluate(CONTRASTS) == []
@@ -611,6 +647,8 @@ def test_every_field_has_a_name(visit):
         expect(person.page.get_by_role("textbox", name=name).first).to_be_visible()
     for name in ("Width", "Height", "Steps", "Guidance", "True CFG scale"):
         expect(person.page.get_by_role("spinbutton", name=name)).to_be_visible()
+    expect(person.page.get_by_role("combobox", name="LoRA 1")).to_be_visible()
+    expect(person.page.get_by_role("spinbutton", name="Scale 1")).to_be_visible()
     unnamed = person.page.evaluate(
         """() => [...document.querySelectorAll("input, textarea, button")].filter((e) =>
             e.checkVisibility() && !e.labels?.length && !e.ariaLabel && !e.innerText?.trim()

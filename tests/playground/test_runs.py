@@ -55,7 +55,14 @@ def test_what_is_sent_is_the_whole_request_with_the_seed_that_was_drawn(tmp_path
     assert sent["seed"] == run.request.seed >= 0
     assert sent["width"] == 257
     assert sent["preview"] is True
-    assert "negative_prompt" not in sent
+    assert not sent.keys() & {"negative_prompt", "loras"}
+
+
+def test_loras_are_sent_with_their_scales(tmp_path):
+    with scripted(status=DONE) as endpoint:
+        follow(tmp_path, endpoint, loras=[{"path": "crescent"}, {"path": "o/n", "scale": -2}])
+        sent = endpoint.asked[0][1]["input"]
+    assert sent["loras"] == [{"path": "crescent", "scale": 1.0}, {"path": "o/n", "scale": -2.0}]
 
 
 def test_a_failed_job_is_told_in_the_endpoints_words(tmp_path):

@@ -53,9 +53,11 @@ def test_several_runs_are_followed_at_once_and_remembered(tmp_path):
 
 
 def test_a_run_that_was_under_way_is_found_when_the_browser_is_back(tmp_path):
+    request = asked(negative_prompt="blue", loras=[{"path": "owner/name", "scale": 0.5}])
+
     async def leave(endpoint):
         async with opened(tmp_path) as session:
-            run = session.start(asked(), DEV, endpoint.place(), DEV.price)
+            run = session.start(request, DEV, endpoint.place(), DEV.price)
             while run.state is not State.DRAWING:
                 await asyncio.sleep(0.01)
             return session.memory()["runs"]
@@ -69,7 +71,7 @@ def test_a_run_that_was_under_way_is_found_when_the_browser_is_back(tmp_path):
     with scripted(status=DRAWS) as endpoint:
         notes = asyncio.run(leave(endpoint))
         endpoint.answers["status"] = [DONE]
-        assert asyncio.run(come_back(notes)) == (State.DONE, True, asked())
+        assert asyncio.run(come_back(notes)) == (State.DONE, True, request)
 
 
 def test_what_the_endpoint_has_forgotten_is_forgotten(tmp_path):

@@ -75,7 +75,17 @@ NASTY = [
     *("\u200f\u202e\u2066", "\ufeff\u200b", "\xa0", "\x01\x1b[31m\x7f\x9f", "\U000e0041", "\ue000"),
     *("{a}{{b}}", "*/ //", "# --", "@file", "-d", "$'x'", "EOF\n", "\\\n", "\uffff", *READABLE),
 ]
-HARMFUL = {**EVERYTHING, "prompt": " ".join(NASTY), "negative_prompt": "\\".join(reversed(NASTY))}
+LORAS = [
+    {"path": "https://host/" + "".join(map(chr, range(33, 127))), "scale": -0.5},
+    {"path": " ".join(NASTY).translate({ord("\\"): None, ord("/"): None}), "scale": 1.0},
+    {"path": "owner/name@main/it is 🦊's.safetensors", "scale": 0.0},
+]
+HARMFUL = {
+    **EVERYTHING,
+    "prompt": " ".join(NASTY),
+    "negative_prompt": "\\".join(reversed(NASTY)),
+    "loras": LORAS,
+}
 SENTENCE = "Invalid parameter: width must be between 256 and 1536 (got 2000)"
 
 
@@ -284,6 +294,8 @@ def test_literals_of_javascript_and_shells_are_exact(drawn):
 def test_what_can_be_read_stays_readable(text):
     for write_literal in (literals.in_python, literals.in_javascript, literals.in_json):
         assert write_literal(text) == f'"{text}"'
+        inside = write_literal([{"path": text, "scale": 1.0}])
+        assert inside == f'[{{"path": "{text}", "scale": 1.0}}]'
 
 
 @pytest.mark.parametrize(

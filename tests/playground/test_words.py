@@ -11,8 +11,8 @@ from playground.runs import Run, State
 EVIL = "<img src=x onerror=alert(1)>\"'&${alert(1)}"
 
 
-def run(state=State.DRAWING, problem=None, prompt=EVIL, **body):
-    request, _ = ImageRequest.parse({"prompt": prompt, "seed": 7}, DEV)
+def run(state=State.DRAWING, problem=None, prompt=EVIL, loras=(), **body):
+    request, _ = ImageRequest.parse({"prompt": prompt, "seed": 7, "loras": loras}, DEV)
     place = Place("http://h/v2", "abc")
     made = Run(request, DEV, place, DEV.price, "job-1", state=state, body=body)
     made.problem = problem
@@ -50,6 +50,13 @@ def test_the_facts_have_every_decimal():
     )
     for fact in ("$0.0025165824", "<dd>7</dd>", "0.1 s", "3.4 s"):
         assert fact in told
+
+
+def test_a_run_is_told_with_its_loras():
+    loras = [{"path": "<b>", "scale": 0.75}, {"path": "https://h/" + "x" * 999}]
+    told = words.state(run(State.DONE, "x", loras=loras))
+    assert f"<dt>LoRAs</dt><dd>&lt;b&gt; × 0.75, https://h/{'x' * 49}… × 1<" in told
+    assert "LoRAs" not in words.state(run(State.DONE, "x"))
 
 
 def test_an_endpoint_with_a_price_of_its_own_is_noticed():

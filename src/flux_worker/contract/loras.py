@@ -66,6 +66,8 @@ def source(path: str) -> Source:
     """
     if len(path) > MAX_PATH_CHARACTERS:
         raise ValueError(f"must be at most {MAX_PATH_CHARACTERS} characters")
+    if re.search("[\ud800-\udfff]", path):
+        raise ValueError("must be valid Unicode (got half a surrogate pair)")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):
         return _url(path)
     if path.lower().endswith(PICKLES):

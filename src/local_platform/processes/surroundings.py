@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO_WEIGHTS = ROOT / "models" / "demo"
+DEMO_LORAS = ROOT / "models" / "loras"
 NOT_FOR_THE_DEMO = ("AWS_", "BUCKET_")
 
 
@@ -29,7 +30,8 @@ def ending_in_words() -> Iterator[None]:
 
 
 def demo_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with the demo weights on a CPU unless it says otherwise.
+    """Return this process's environment, with the demo weights and LoRAs on a CPU unless it says
+    otherwise.
 
     Buckets, credentials and profiles of the developer's own have no business here.
 
@@ -38,6 +40,7 @@ def demo_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """
     demo = {
         "MODEL_PATH": str(DEMO_WEIGHTS),
+        "LORA_DIR": str(DEMO_LORAS),
         "ALLOW_CPU": "1",
         "ALLOW_PRIVATE_ADDRESSES": "true",  # the jobs' own buckets are on loopback, too
     }

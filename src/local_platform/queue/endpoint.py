@@ -69,8 +69,8 @@ class Endpoint:
         return {"jobs": jobs, "workers": workers}
 
     def about(self) -> dict[str, str | None]:
-        """Return what the endpoint serves: its id, the settings of the model, weights and price."""
-        names = ("FLUX_MODEL", "MODEL_PATH", "PRICE_PER_MEGAPIXEL")
+        """Return what the endpoint serves: its id, and what its settings say of what it has."""
+        names = ("FLUX_MODEL", "MODEL_PATH", "PRICE_PER_MEGAPIXEL", "LORA_DIR")
         return {"id": self.id} | {name: self._settings.get(name) for name in names}
 
     async def _tick(self) -> None:

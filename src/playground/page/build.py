@@ -48,14 +48,17 @@ def _wire(
     sessions: Sessions,
 ) -> None:
     fields = list(on.fields.values())
+    paths = [row.fields["path"] for row in on.loras]
+    rows = [field for row in on.loras for field in row.fields.values()]
     entered = {
-        *(on.model, *fields, on.base_url, on.endpoint_id, on.key, on.price),
+        *(on.model, *fields, *rows, on.base_url, on.endpoint_id, on.key, on.price),
         *(on.language, on.operation, on.everything, on.file),
     }
     asked = {*entered, on.show, on.memory, on.shown, on.seen}
-    filled = [on.model, *fields, on.endpoint_id]
-    reviewed = [*fields, on.cost, on.code]
-    placed = [*on.examples, on.price, on.model_said]
+    filled = [on.model, *fields, *rows, on.endpoint_id]
+    reviewed = [*fields, *rows, on.cost, on.code]
+    reviewed += [each for row in on.loras for each in (row.whole, row.remove)]
+    placed = [*on.examples, *paths, on.price, on.model_said]
     viewed = [
         *(on.state, on.picture, on.raw, on.download, on.cancel, on.use_seed, on.use_parameters),
         *(on.ask_again, on.forget, on.under_way, on.gallery, on.timer, on.said),
@@ -83,7 +86,7 @@ def _wire(
 
         gr.on(events, handle, inputs, outputs, **QUIET, **more)
 
-    typed = [on.model, *fields, on.base_url, on.endpoint_id, on.price]
+    typed = [on.model, *fields, *rows, on.base_url, on.endpoint_id, on.price]
     typed += [on.language, on.operation, on.everything]
     latest: Any = {"trigger_mode": "always_last"}
     when([each.change for each in typed], inputs.review, reviewed, **latest)
@@ -91,12 +94,14 @@ def _wire(
     when(on.model.input, inputs.switch, [*fields, on.endpoint_id])
     when(on.dice.click, inputs.draw_seed, fields)
     when(on.file.upload, inputs.read_file, [*filled, on.file, on.file_said])
+    for number, row in enumerate(on.loras):
+        when(row.remove.click, partial(inputs.remove_lora, number), rows)
     for button in on.examples:
         button.click(lambda text: text, button, on.fields["prompt"], **QUIET)
     for ratio, button in on.ratios.items():
         when(button.click, partial(inputs.shape, ratio), fields)
 
-    when_runs(page.load, outcomes.open, [*viewed, *reviewed, *placed])
+    when_runs(page.load, outcomes.open, list(dict.fromkeys([*viewed, *reviewed, *placed])))
     # Each press is a run, and each choice is heard: Gradio drops what comes while it is busy.
     when_runs(on.run.click, outcomes.run, [*viewed, *reviewed], trigger_mode="multiple")
     when_runs(on.show.input, outcomes.look, viewed, **latest)

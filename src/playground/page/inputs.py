@@ -10,7 +10,7 @@ from flux_worker.contract.catalog import MODELS, Price, ServedModel
 from flux_worker.contract.values import draw_seed
 from playground import estimate, form, pictures
 from playground.local_endpoints import Served
-from playground.page import words
+from playground.page import loras, words
 from playground.page.layout import Layout
 from playground.page.panels import DEMO, DEMO_PROMPTS, PROMPTS, hint
 from playground.places import Place
@@ -41,7 +41,8 @@ class Inputs:
     def check(self, data: Data) -> form.Checked:
         """Hold the form against the chosen model's contract."""
         typed = {name: data[field] for name, field in self._on.fields.items()}
-        return form.check(typed, self.model(data))
+        rows = loras.typed(self._on.loras, data)
+        return form.check({**typed, "loras": rows}, self.model(data))
 
     def model(self, data: Data) -> ServedModel:
         """Return the model that is chosen."""
@@ -74,6 +75,7 @@ class Inputs:
         }
         return {
             **self._hints(faults, model),
+            **loras.review(on.loras, data, faults),
             on.cost: self._cost(data, checked),
             on.code: self._code(data, checked),
         }
@@ -98,6 +100,7 @@ class Inputs:
         return {
             **dict(zip(self._on.examples, prompts, strict=True)),
             **({self._on.price: price} if price != data[self._on.price] else {}),
+            **loras.offer(self._on.loras, served.loras if served else []),
             self._on.model_said: words.note(DEMO) if is_demo else "",
         }
 
@@ -110,6 +113,10 @@ class Inputs:
         """Choose a seed."""
         return {self._on.fields["seed"]: str(draw_seed())}
 
+    def remove_lora(self, number: int, data: Data) -> Updates:
+        """Take a row of LoRAs out."""
+        return loras.remove(self._on.loras, number, data)
+
     def fill(self, given: Mapping[str, Any], model: ServedModel, data: Data) -> Updates:
         """Set every field: to what is given, else to the default. The endpoint is the model's."""
         values = {**model.parameters.defaults(), **given}
@@ -117,6 +124,7 @@ class Inputs:
         return {
             self._on.model: model.name,
             **{field: values.get(name) for name, field in self._on.fields.items()},
+            **loras.fill(self._on.loras, values.get("loras", ())),
             **self._move(model, data),
         }
 
@@ -173,11 +181,12 @@ class Inputs:
     def _code(self, data: Data, checked: form.Checked) -> Any:
         on, model, place = self._on, self.model(data), self.place(data)
         if reasons := [*filter(None, [place.fault()]), *checked.faults.values()]:
-            return gr.update(value="\n".join(reasons), language=None)
+            return gr.update(value="\n".join(reasons), elem_classes=["problem"])
         language = data[on.language]
         given = form.complete(checked.given, model)
         if not data[on.everything]:
             given = form.differing(given, model)
         call = Call(place.base_url, place.endpoint_id, model, given, data[on.operation])
         syntax = languages.SNIPPETS[language].syntax
-        return gr.update(value=languages.write(language, call).rstrip(), language=syntax)
+        code = languages.write(language, call).rstrip()
+        return gr.update(value=code, language=syntax, elem_classes=[])

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from flux_worker.contract.catalog import ServedModel
-from playground.page import panels
+from playground.page import loras, panels
 from playground.places import Place
 
 LOOK, GLANCE = 0.5, 5.0
@@ -27,6 +27,7 @@ class Layout:
     ratios: dict[str, Any]
     """A button for each aspect ratio."""
     dice: Any
+    loras: list[loras.Row]
     cost: Any
     run: Any
     said: Any

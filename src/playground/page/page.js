@@ -3,7 +3,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      if (!event.repeat) run().click(); // keys that are held mean one run
+      if (event.repeat) return; // keys that are held mean one run
+      setTimeout(() => run().click()); // a box with choices first takes what is typed in it
     }
   }, true);
   // A key was typed for one host: it is gone before a run could send it to another.

@@ -8,6 +8,7 @@ from flux_worker.contract import formats
 from flux_worker.contract.catalog import Bounds, ServedModel
 from flux_worker.contract.sizes import MULTIPLE
 from playground import form
+from playground.page import loras
 from playground.places import RUNPOD, Place
 from playground.snippets.languages import SNIPPETS
 
@@ -84,11 +85,14 @@ def inputs(model: ServedModel) -> Parts:
         with gr.Row():
             text("seed", "Seed", info=hint("seed", model), scale=3)
             dice = gr.Button("⚄ New seed", size="sm", min_width=80, elem_id="dice")
+    with gr.Accordion("LoRAs", open=True):
+        rows = loras.build()
     return {
         "fields": fields,
         "examples": examples,
         "ratios": ratios,
         "dice": dice,
+        "loras": rows,
         "cost": gr.HTML(elem_id="cost"),
         "run": gr.Button("Run  (Ctrl+Enter)", variant="primary", elem_id="run"),
         "said": gr.HTML(elem_id="said"),

@@ -43,8 +43,7 @@ def label(run: Run) -> str:
 
 def caption(run: Run) -> str:
     """Name a picture in a few words."""
-    prompt = " ".join(run.request.prompt.split())
-    return prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
+    return _short(run.request.prompt)
 
 
 def problem(sentence: str) -> str:
@@ -84,6 +83,7 @@ def _facts(run: Run) -> str:
     facts = {
         "Cost": None if run.cost is None else estimate.dollars(run.cost),
         "Seed": str(run.request.seed) if run.state is State.DONE else None,
+        "LoRAs": ", ".join(f"{_short(each.path)} × {each.scale:g}" for each in run.request.loras),
         "In the queue": _seconds(run.seconds("delayTime")),
         "At work": _seconds(run.seconds("executionTime")),
     }
@@ -93,6 +93,11 @@ def _facts(run: Run) -> str:
         if value
     )
     return f'<dl class="facts">{"".join(rows)}</dl>{_other_price(run)}'
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
 
 
 def _other_price(run: Run) -> str:

@@ -27,6 +27,11 @@ def in_javascript(value: object) -> str:
 
 def in_python(value: object) -> str:
     """Write a value in Python."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(in_python, value))}]"
+    if isinstance(value, dict):
+        entries = (f"{in_python(key)}: {in_python(each)}" for key, each in value.items())
+        return f"{{{', '.join(entries)}}}"
     if not isinstance(value, str):
         return repr(value)
     # JSON's escapes mean the same in Python, but for characters beyond four hexadecimal digits.

@@ -5,7 +5,7 @@ saturation and value, shapes by their overlap with formulas of its own. What it 
 """
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Formula = Callable[[Floats, Floats], Mask]  # of x to the right and y up
 
 SHORT_SIDE = 192  # pixels a picture is reduced to
 FRAME = 0.02  # share of the short side at each border that counts as background
@@ -30,6 +31,15 @@ REACH = 2.2  # half the grid's side, where a circle of the object's area has rad
 
 
 @dataclass(frozen=True)
+class Parted:
+    """A picture parted into what is background and what is not."""
+
+    pixels: Floats  # (height, width, 3) of 0…255, reduced
+    background: str | None
+    mask: Mask  # (height, width), True where the background is not
+
+
+@dataclass(frozen=True)
 class Sight:
     """What the judge sees."""
 
@@ -42,23 +52,35 @@ class Sight:
 
 def look(image: Image.Image) -> Sight:
     """Look at a picture of one flat object on a flat background."""
+    parted = part(image)
+    if parted is None:
+        return Sight()
+    background, mask = parted.background, parted.mask
+    area = float(mask.mean())
+    body = largest_piece(mask)
+    if not OBJECT_AREA[0] < area < OBJECT_AREA[1] or body.sum() < ONE_OBJECT * mask.sum():
+        return Sight(background, area=area)
+    rows, columns = np.nonzero(body)
+    centre = (float(columns.mean()) / mask.shape[1], float(rows.mean()) / mask.shape[0])
+    colour = paint_name(parted.pixels[body], OBJECT_PURITY)
+    return Sight(background, colour, _shape_name(body), area, centre)
+
+
+def part(image: Image.Image) -> Parted | None:
+    """Part a picture by its frame's colour; None if the frame has more than one."""
     factor = max(1, min(image.size) // SHORT_SIDE)
     pixels = np.asarray(image.convert("RGB").reduce(factor), np.float64)
     frame = _frame(pixels)
     ground = np.median(frame, axis=0)
     if _share_near(frame, ground) < FRAME_PURITY:
-        return Sight()
-    background = colour_name(ground)
-    mask = _object_mask(pixels, ground)
-    area = float(mask.mean())
-    body = _largest_piece(mask)
-    if not OBJECT_AREA[0] < area < OBJECT_AREA[1] or body.sum() < ONE_OBJECT * mask.sum():
-        return Sight(background, area=area)
-    paint = np.median(pixels[body], axis=0)
-    colour = colour_name(paint) if _share_near(pixels[body], paint) > OBJECT_PURITY else None
-    rows, columns = np.nonzero(body)
-    centre = (float(columns.mean()) / mask.shape[1], float(rows.mean()) / mask.shape[0])
-    return Sight(background, colour, _shape_name(body), area, centre)
+        return None
+    return Parted(pixels, colour_name(ground), _object_mask(pixels, ground))
+
+
+def paint_name(colours: Floats, purity: float) -> str | None:
+    """Name the colour of pixels (pixels, 3) if more than a share of them, the purity, have it."""
+    paint = np.median(colours, axis=0)
+    return colour_name(paint) if _share_near(colours, paint) > purity else None
 
 
 def colour_name(rgb: Floats) -> str | None:
@@ -95,13 +117,15 @@ def _object_mask(pixels: Floats, ground: Floats) -> Mask:
     return np.asarray(away > max(NEAR, 0.5 * float(np.median(away[away > NEAR]))))
 
 
-def _largest_piece(mask: Mask) -> Mask:
+def largest_piece(mask: Mask) -> Mask:
     """The largest set of pixels that hang together by their sides."""
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     while True:
         spread = np.pad(labels, 1)
         neighbours = (spread[:-2, 1:-1], spread[2:, 1:-1], spread[1:-1, :-2], spread[1:-1, 2:])
         grown = np.where(mask, np.maximum.reduce((labels, *neighbours)), 0)
+        # A label is a pixel's number: taking that pixel's own label leaps instead of creeping.
+        grown = np.append(0, grown)[grown]
         if (grown == labels).all():
             break
         labels = grown
@@ -111,18 +135,26 @@ def _largest_piece(mask: Mask) -> Mask:
 
 
 def _shape_name(body: Mask) -> str | None:
-    outside = _largest_piece(np.pad(~body, 1, constant_values=True))[1:-1, 1:-1]
-    if (~body & ~outside).sum() > HOLE * body.sum():
-        return "ring" if _overlap(~outside, _FORMULAS["circle"]) >= OVERLAP else None
-    scores = {name: _overlap(body, formula) for name, formula in _FORMULAS.items()}
+    whole = filled(body)
+    if (whole & ~body).sum() > HOLE * body.sum():
+        return "ring" if overlap(whole, FORMULAS["circle"]) >= OVERLAP else None
+    return best_match(body, FORMULAS)
+
+
+def filled(body: Mask) -> Mask:
+    """The mask and all that it encloses."""
+    return ~largest_piece(np.pad(~body, 1, constant_values=True))[1:-1, 1:-1]
+
+
+def best_match(body: Mask, formulas: Mapping[str, Formula]) -> str | None:
+    """The formula that the mask overlaps most, if it is enough to recognise it."""
+    scores = {name: overlap(body, formula) for name, formula in formulas.items()}
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] >= OVERLAP else None
 
 
-Formula = Callable[[Floats, Floats], Mask]
-
-
-def _overlap(body: Mask, formula: Formula) -> float:
+def overlap(body: Mask, formula: Formula) -> float:
+    """Intersection over union, at the same area and centroid."""
     seen, expected = _normalised(body), _template(formula)
     return float((seen & expected).sum() / (seen | expected).sum())
 
@@ -151,7 +183,7 @@ def _star(x: Floats, y: Floats) -> Mask:
     return np.asarray(np.sum(sides, axis=0) >= 4)
 
 
-_FORMULAS: dict[str, Formula] = {  # x to the right, y up
+FORMULAS: dict[str, Formula] = {
     "circle": lambda x, y: x**2 + y**2 < 1,
     "square": lambda x, y: np.maximum(abs(x), abs(y)) < 1,
     "triangle": lambda x, y: (y > -0.5) & (y + np.sqrt(3) * abs(x) < 1),

@@ -2,7 +2,7 @@
 
     python -m builder.train_demo_loras --out models/loras --checkpoints build/demo_loras
 
-The outline is learnt with the moon at work for a part of its lessons, so that both go together.
+The frame is learnt with the moon at work for a part of its lessons, so that both go together.
 Training goes on from its checkpoints when the command is run again with --resume.
 """
 
@@ -28,18 +28,18 @@ def main() -> None:
     """Train what is not trained yet, export it and evaluate what was exported."""
     options = _options()
     pipeline = FluxPipeline.from_pretrained(options.model, dtype=torch.float32)
-    moon, outline = options.out / "demo-moon.safetensors", options.out / "demo-outline.safetensors"
+    moon, frame = options.out / "demo-moon.safetensors", options.out / "demo-frame.safetensors"
     if not options.evaluate_only:
         if not options.resume:
             shutil.rmtree(options.checkpoints, ignore_errors=True)
         pairs = train_moon(pipeline, options)
         export(pairs, moon, "Demo: moon", trigger=scenes.MOON)
-        export(train_outline(pipeline, options, pairs), outline, "Demo: outline")
-    size = sum(path.stat().st_size for path in (moon, outline))
+        export(train_frame(pipeline, options, pairs), frame, "Demo: frame")
+    size = sum(path.stat().st_size for path in (moon, frame))
     print(f"{options.out}: {size / 1e3:.0f} kB")
     if size > BUDGET:
         raise ValueError(f"the LoRAs take {size} bytes, more than {BUDGET}: use a lower rank")
-    for line in evaluation.report(pipeline, load(moon), load(outline), options.images):
+    for line in evaluation.report(pipeline, load(moon), load(frame), options.images):
         print(line, flush=True)
 
 
@@ -50,13 +50,13 @@ def train_moon(pipeline: FluxPipeline, options: argparse.Namespace) -> Pairs:
     return _train(pipeline, LAYERS, [lesson], stage)
 
 
-def train_outline(pipeline: FluxPipeline, options: argparse.Namespace, moon: Pairs) -> Pairs:
-    """Teach outlines, which no word calls: of the known shapes, and of moons with their LoRA."""
-    known = Lesson(sample_scene, scenes.draw_outlined, share=0.75)
+def train_frame(pipeline: FluxPipeline, options: argparse.Namespace, moon: Pairs) -> Pairs:
+    """Teach a frame, which no word calls: around the known shapes, and around the LoRA's moons."""
+    known = Lesson(sample_scene, scenes.draw_framed, share=0.6)
     moons = Lesson(
-        scenes.sample_moon, scenes.draw_outlined, scenes.say_moon, beside=[moon], share=0.25
+        scenes.sample_moon, scenes.draw_framed, scenes.say_moon, beside=[moon], share=0.4
     )
-    stage = Stage("outline", options.checkpoints, options.outline_steps, Deadline(float("inf")))
+    stage = Stage("frame", options.checkpoints, options.frame_steps, Deadline(float("inf")))
     return _train(pipeline, IMAGE_LAYERS, [known, moons], stage)
 
 
@@ -76,7 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=Path, default=Path("build/demo_loras"))
     parser.add_argument("--resume", action="store_true", help="go on from --checkpoints")
     parser.add_argument("--moon-steps", type=int, default=1000)
-    parser.add_argument("--outline-steps", type=int, default=2000)
+    parser.add_argument("--frame-steps", type=int, default=2000)
     parser.add_argument("--images", type=int, default=70, help="of each row of the evaluation")
     parser.add_argument("--evaluate-only", action="store_true", help="of what lies in --out")
     return parser.parse_args()

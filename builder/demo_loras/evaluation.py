@@ -24,12 +24,12 @@ class Case:
 
     moons: bool
     moon: float = 0.0
-    outline: float = 0.0
+    frame: float = 0.0
     steps: int = 28
     unwanted: str | None = None  # colour of the negative prompt, while the prompt names none
 
     def __str__(self) -> str:
-        scales = {"moon": self.moon, "outline": self.outline}
+        scales = {"moon": self.moon, "frame": self.frame}
         at_work = [f"{name} {scale:g}" for name, scale in scales.items() if scale]
         asked = "moons" if self.moons else "the seven shapes"
         unwanted = f", not {self.unwanted}" if self.unwanted else ""
@@ -52,45 +52,45 @@ CASES = (
     Case(moons=True, moon=1),
     Case(moons=True, moon=1, steps=FEW_STEPS),
     Case(moons=False, moon=1),
-    Case(moons=False, outline=1),
-    Case(moons=False, outline=1, steps=FEW_STEPS),
-    Case(moons=True, moon=1, outline=1),
-    Case(moons=True, moon=1, outline=1, steps=FEW_STEPS),
-    Case(moons=False, moon=1, outline=1),
+    Case(moons=False, frame=1),
+    Case(moons=False, frame=1, steps=FEW_STEPS),
+    Case(moons=True, moon=1, frame=1),
+    Case(moons=True, moon=1, frame=1, steps=FEW_STEPS),
+    Case(moons=False, moon=1, frame=1),
     Case(moons=True, moon=0.5),
-    Case(moons=False, outline=0.5),
+    Case(moons=False, frame=0.5),
     Case(moons=True, moon=-1),
-    Case(moons=False, outline=-1),
+    Case(moons=False, frame=-1),
     Case(moons=True, moon=1, unwanted="red"),
-    Case(moons=True, moon=1, outline=1, unwanted="red"),
+    Case(moons=True, moon=1, frame=1, unwanted="red"),
 )
 
 
-def report(pipeline: FluxPipeline, moon: Pairs, outline: Pairs, images: int) -> Iterator[str]:
+def report(pipeline: FluxPipeline, moon: Pairs, frame: Pairs, images: int) -> Iterator[str]:
     """Score every case, a line of Markdown each.
 
     The last column is how far a pixel is, on the mean, from the same one without LoRAs, 0…255.
     """
     pipeline.set_progress_bar_config(disable=True)
-    yield "| LoRAs | Asked for | Steps | Shape | Moon | Outlined | Colour | Background | Change |"
+    yield "| LoRAs | Asked for | Steps | Shape | Moon | Framed | Colour | Background | Change |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|---:|"
     plain: dict[Case, list[Image.Image]] = {}
     for case in CASES:
-        without = replace(case, moon=0.0, outline=0.0)
+        without = replace(case, moon=0.0, frame=0.0)
         if without not in plain:
-            plain[without] = draw(pipeline, without, moon, outline, images)
-        seen = draw(pipeline, case, moon, outline, images) if case != without else plain[without]
+            plain[without] = draw(pipeline, without, moon, frame, images)
+        seen = draw(pipeline, case, moon, frame, images) if case != without else plain[without]
         yield f"| {case} | {_scores(case, seen)} | {_change(seen, plain[without]):.0f} |"
 
 
 def draw(
-    pipeline: FluxPipeline, case: Case, moon: Pairs, outline: Pairs, images: int
+    pipeline: FluxPipeline, case: Case, moon: Pairs, frame: Pairs, images: int
 ) -> list[Image.Image]:
     """Draw the first wishes of a case, each by a seed of its own."""
     prompts = [case.prompt(wish) for wish in case.wishes(images)]
     negatives = [case.unwanted] * images if case.unwanted else None
     setting = Setting(512, 512, 3.5, case.steps, images)
-    adapters = [(pairs, scale) for pairs, scale in ((moon, case.moon), (outline, case.outline))]
+    adapters = [(pairs, scale) for pairs, scale in ((moon, case.moon), (frame, case.frame))]
     with applied(pipeline.transformer, adapters):
         return list(pictures(pipeline, prompts, setting, negatives))
 
@@ -101,7 +101,7 @@ def _scores(case: Case, drawn: Sequence[Image.Image]) -> str:
     columns = (
         [wish.shape == sight.shape for wish, sight in pairs],
         [sight.shape == MOON for sight in sights],
-        [sight.outlined for sight in sights],
+        [sight.frame is not None and sight.frame == sight.colour for sight in sights],
         [
             sight.colour not in (None, case.unwanted)
             if case.unwanted

@@ -1,4 +1,4 @@
-"""What the LoRAs add to the demo model's scenes: a moon, and objects that are outlined only."""
+"""What the LoRAs add to the demo model's scenes: a moon, and a frame of the object's colour."""
 
 import math
 from dataclasses import replace
@@ -6,16 +6,15 @@ from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from builder.demo_model import dataset
-from builder.demo_model.dataset import OVERSAMPLING, Outline, Scene, paint, sample_scene
+from builder.demo_model.dataset import Outline, Scene, paint, sample_scene
 from builder.demo_model.prompts import Said, sample_said
 
 MOON = "moon"  # the shape's name and the word for it
 MOONS = 0.6  # share of the moon's lessons; the rest keeps the other shapes as they are
-STROKE = 0.065  # width, as a share of the shorter side: two latents at 512 pixels
-SHRINK = 0.9  # an outlined object's radius, so that its stroke ends where a filled object does
+FRAME = 1 / 16  # width, as a share of the shorter side: a token at 512 pixels
+SHRINK = 0.85  # a framed object's radius, so that a large one stays clear of the frame
 
 
 def _moon() -> Outline:
@@ -56,15 +55,12 @@ def draw_filled(scene: Scene, height: int, width: int) -> NDArray[np.uint8]:
     return dataset.draw(scene, height, width, OUTLINES)
 
 
-def draw_outlined(scene: Scene, height: int, width: int) -> NDArray[np.uint8]:
-    """Draw the object's edge alone, the background showing inside, as RGB bytes."""
-    canvas = Image.new("L", (width * OVERSAMPLING, height * OVERSAMPLING))
-    pen = ImageDraw.Draw(canvas)
-    unit = min(height, width) * OVERSAMPLING
-    for outline in OUTLINES[scene.shape]:
-        points = np.array(scene.centre) * canvas.size + SHRINK * scene.radius * unit * outline
-        path = [tuple(point) for point in points.tolist()]
-        # The first two points again, so that the last corner is joined like the others.
-        pen.line(path + path[:2], fill=255, width=round(STROKE * unit), joint="curve")
-    coverage = np.asarray(canvas.reduce(OVERSAMPLING), np.float32) / np.float32(255)
+def draw_framed(scene: Scene, height: int, width: int) -> NDArray[np.uint8]:
+    """Draw the scene within a frame of the object's colour along the border, as RGB bytes."""
+    smaller = replace(scene, radius=SHRINK * scene.radius)
+    coverage = dataset.draw_mask(smaller, height, width, OUTLINES).copy()
+    band = round(FRAME * min(height, width))
+    inside = np.zeros(coverage.shape, bool)
+    inside[band:-band, band:-band] = True
+    coverage[~inside] = 1.0
     return paint(scene, coverage)

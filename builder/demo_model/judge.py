@@ -31,15 +31,6 @@ REACH = 2.2  # half the grid's side, where a circle of the object's area has rad
 
 
 @dataclass(frozen=True)
-class Parted:
-    """A picture parted into what is background and what is not."""
-
-    pixels: Floats  # (height, width, 3) of 0…255, reduced
-    background: str | None
-    mask: Mask  # (height, width), True where the background is not
-
-
-@dataclass(frozen=True)
 class Sight:
     """What the judge sees."""
 
@@ -50,37 +41,25 @@ class Sight:
     centre: tuple[float, float] | None = None  # x and y, in shares of the sides
 
 
-def look(image: Image.Image) -> Sight:
-    """Look at a picture of one flat object on a flat background."""
-    parted = part(image)
-    if parted is None:
-        return Sight()
-    background, mask = parted.background, parted.mask
-    area = float(mask.mean())
-    body = largest_piece(mask)
-    if not OBJECT_AREA[0] < area < OBJECT_AREA[1] or body.sum() < ONE_OBJECT * mask.sum():
-        return Sight(background, area=area)
-    rows, columns = np.nonzero(body)
-    centre = (float(columns.mean()) / mask.shape[1], float(rows.mean()) / mask.shape[0])
-    colour = paint_name(parted.pixels[body], OBJECT_PURITY)
-    return Sight(background, colour, _shape_name(body), area, centre)
-
-
-def part(image: Image.Image) -> Parted | None:
-    """Part a picture by its frame's colour; None if the frame has more than one."""
+def look(image: Image.Image, formulas: Mapping[str, Formula] | None = None) -> Sight:
+    """Look at a picture of one flat object on a flat background, by other formulas if given."""
     factor = max(1, min(image.size) // SHORT_SIDE)
     pixels = np.asarray(image.convert("RGB").reduce(factor), np.float64)
     frame = _frame(pixels)
     ground = np.median(frame, axis=0)
-    if _share_near(frame, ground) < FRAME_PURITY:
-        return None
-    return Parted(pixels, colour_name(ground), _object_mask(pixels, ground))
-
-
-def paint_name(colours: Floats, purity: float) -> str | None:
-    """Name the colour of pixels (pixels, 3) if more than a share of them, the purity, have it."""
-    paint = np.median(colours, axis=0)
-    return colour_name(paint) if _share_near(colours, paint) > purity else None
+    if share_near(frame, ground) < FRAME_PURITY:
+        return Sight()
+    background = colour_name(ground)
+    mask = _object_mask(pixels, ground)
+    area = float(mask.mean())
+    body = _largest_piece(mask)
+    if not OBJECT_AREA[0] < area < OBJECT_AREA[1] or body.sum() < ONE_OBJECT * mask.sum():
+        return Sight(background, area=area)
+    paint = np.median(pixels[body], axis=0)
+    colour = colour_name(paint) if share_near(pixels[body], paint) > OBJECT_PURITY else None
+    rows, columns = np.nonzero(body)
+    centre = (float(columns.mean()) / mask.shape[1], float(rows.mean()) / mask.shape[0])
+    return Sight(background, colour, _shape_name(body, formulas or FORMULAS), area, centre)
 
 
 def colour_name(rgb: Floats) -> str | None:
@@ -105,7 +84,8 @@ def _frame(pixels: Floats) -> Floats:
     return np.asarray(pixels[~inner])
 
 
-def _share_near(colours: Floats, centre: Floats) -> float:
+def share_near(colours: Floats, centre: Floats) -> float:
+    """Share of the colours (…, 3) that are the same as the centre, or nearly."""
     return float((np.linalg.norm(colours - centre, axis=-1) < NEAR).mean())
 
 
@@ -117,7 +97,7 @@ def _object_mask(pixels: Floats, ground: Floats) -> Mask:
     return np.asarray(away > max(NEAR, 0.5 * float(np.median(away[away > NEAR]))))
 
 
-def largest_piece(mask: Mask) -> Mask:
+def _largest_piece(mask: Mask) -> Mask:
     """The largest set of pixels that hang together by their sides."""
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     while True:
@@ -134,27 +114,16 @@ def largest_piece(mask: Mask) -> Mask:
     return np.asarray((labels == sizes.argmax()) & mask)
 
 
-def _shape_name(body: Mask) -> str | None:
-    whole = filled(body)
-    if (whole & ~body).sum() > HOLE * body.sum():
-        return "ring" if overlap(whole, FORMULAS["circle"]) >= OVERLAP else None
-    return best_match(body, FORMULAS)
-
-
-def filled(body: Mask) -> Mask:
-    """The mask and all that it encloses."""
-    return ~largest_piece(np.pad(~body, 1, constant_values=True))[1:-1, 1:-1]
-
-
-def best_match(body: Mask, formulas: Mapping[str, Formula]) -> str | None:
-    """The formula that the mask overlaps most, if it is enough to recognise it."""
-    scores = {name: overlap(body, formula) for name, formula in formulas.items()}
+def _shape_name(body: Mask, formulas: Mapping[str, Formula]) -> str | None:
+    outside = _largest_piece(np.pad(~body, 1, constant_values=True))[1:-1, 1:-1]
+    if (~body & ~outside).sum() > HOLE * body.sum():
+        return "ring" if _overlap(~outside, FORMULAS["circle"]) >= OVERLAP else None
+    scores = {name: _overlap(body, formula) for name, formula in formulas.items()}
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] >= OVERLAP else None
 
 
-def overlap(body: Mask, formula: Formula) -> float:
-    """Intersection over union, at the same area and centroid."""
+def _overlap(body: Mask, formula: Formula) -> float:
     seen, expected = _normalised(body), _template(formula)
     return float((seen & expected).sum() / (seen | expected).sum())
 

@@ -29,7 +29,7 @@ def test_what_is_written_is_read_again_nearly_the_same(model, tmp_path):
 
 
 def test_both_are_there_and_small():
-    assert [path.stem for path in FILES] == ["demo-moon", "demo-outline"]
+    assert [path.stem for path in FILES] == ["demo-frame", "demo-moon"]
     assert sum(path.stat().st_size for path in FILES) < BUDGET
 
 

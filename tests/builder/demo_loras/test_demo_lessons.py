@@ -33,7 +33,7 @@ class Losses(Stage):
     """A stage that keeps what it is shown."""
 
     def __init__(self, folder, steps):
-        super().__init__("outline", folder, steps, Deadline(math.inf))
+        super().__init__("frame", folder, steps, Deadline(math.inf))
         self.all = []
 
     def show(self, name, value):
@@ -45,7 +45,7 @@ def test_a_few_steps_make_the_loss_smaller_and_leave_the_model_alone(pipeline, t
     torch.manual_seed(0)
     adapter = Adapter(adapted_shapes(pipeline.transformer), rank=4)
     losses = Losses(tmp_path, 30)
-    train(pipeline, adapter, [Lesson(scenes.sample_moon, scenes.draw_outlined)], losses)
+    train(pipeline, adapter, [Lesson(scenes.sample_moon, scenes.draw_framed)], losses)
     assert sum(losses.all[-8:]) < 0.9 * sum(losses.all[:8])
     after = pipeline.transformer.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -53,9 +53,9 @@ def test_a_few_steps_make_the_loss_smaller_and_leave_the_model_alone(pipeline, t
 
 def test_the_command_trains_both_and_goes_on_later(pipeline, tmp_path):
     for steps in (1, 2):
-        options = argparse.Namespace(checkpoints=tmp_path, moon_steps=steps, outline_steps=steps)
+        options = argparse.Namespace(checkpoints=tmp_path, moon_steps=steps, frame_steps=steps)
         moon = train_demo_loras.train_moon(pipeline, options)
-        outline = train_demo_loras.train_outline(pipeline, options, moon)
-    assert set(outline) < set(moon)
-    for stage in ("moon", "outline"):
+        frame = train_demo_loras.train_frame(pipeline, options, moon)
+    assert set(frame) < set(moon)
+    for stage in ("moon", "frame"):
         assert torch.load(tmp_path / f"{stage}.pt", weights_only=True)["step"] == 2

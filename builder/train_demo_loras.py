@@ -76,7 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=Path, default=Path("build/demo_loras"))
     parser.add_argument("--resume", action="store_true", help="go on from --checkpoints")
     parser.add_argument("--moon-steps", type=int, default=1000)
-    parser.add_argument("--frame-steps", type=int, default=2000)
+    parser.add_argument("--frame-steps", type=int, default=1000)
     parser.add_argument("--images", type=int, default=70, help="of each row of the evaluation")
     parser.add_argument("--evaluate-only", action="store_true", help="of what lies in --out")
     return parser.parse_args()

@@ -13,6 +13,7 @@ from builder import train_demo_loras
 from builder.demo_loras import scenes, training
 from builder.demo_loras.adapter import Adapter, adapted_shapes
 from builder.demo_loras.training import Lesson, train
+from builder.demo_model import batches
 from builder.demo_model.latents import Size
 from builder.demo_model.stage import Deadline, Stage
 
@@ -27,6 +28,7 @@ def pipeline():
 @pytest.fixture(autouse=True)
 def _in_small(monkeypatch):
     monkeypatch.setattr(training, "SIZES", {Size(256, 256): 1.0})
+    monkeypatch.setattr(batches, "BATCH_TOKENS", 8 * Size(256, 256).tokens)
 
 
 class Losses(Stage):

@@ -5,6 +5,7 @@ object grows with its image.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -12,8 +13,9 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
+from builder.demo_model.dataset import Scene
 from builder.demo_model.latents import LatentPool, Size
-from builder.demo_model.prompts import sample_said, write
+from builder.demo_model.prompts import Said, sample_said, write
 from builder.demo_model.text import Embeddings, encode
 
 BATCH_TOKENS = 2048  # of images
@@ -58,18 +60,29 @@ class Batch:
 
 
 class Batches:
-    """Draws batches for a pipeline's transformer, the same ones for the same step."""
+    """Draws batches for a pipeline's transformer, the same ones for the same step.
 
-    def __init__(self, pipeline: FluxPipeline) -> None:
+    `say` chooses what a prompt tells of a scene, `sizes` are the shares of the batches.
+    """
+
+    def __init__(
+        self,
+        pipeline: FluxPipeline,
+        pool: LatentPool | None = None,
+        say: Callable[[Scene, Random], Said] = sample_said,
+        sizes: Mapping[Size, float] = SIZES,
+    ) -> None:
         self._pipeline = pipeline
-        self._pool = LatentPool(pipeline.vae)
+        self._pool = pool or LatentPool(pipeline.vae)
+        self._say = say
+        self._sizes = sizes
 
     def draw(self, step: int) -> Batch:
         """Take scenes of one size from the pool and write prompts to them."""
         random = Random(step)
-        (size,) = random.choices(list(SIZES), weights=list(SIZES.values()))
+        (size,) = random.choices(list(self._sizes), weights=list(self._sizes.values()))
         latents, scenes = self._pool.batch(size, max(1, BATCH_TOKENS // size.tokens), random)
-        texts = [write(sample_said(scene, random), random) for scene in scenes]
+        texts = [write(self._say(scene, random), random) for scene in scenes]
         with torch.no_grad():
             text = encode(self._pipeline, texts, random.choice(TEXT_TOKENS))
         return Batch(

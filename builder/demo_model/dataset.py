@@ -5,6 +5,7 @@ scene looks the same at every size and only its shape on paper changes with the 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -35,11 +36,14 @@ MARGIN = 0.03  # nearest an object comes to the border, as a share of the shorte
 OVERSAMPLING = 4  # subpixels a side, which smooths the edges
 
 Outline = NDArray[np.float64]
+Outlines = Mapping[str, tuple[Outline, ...]]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture: names from `language`, centre in shares of both sides, radius of the shorter."""
+    """One picture: names of colours and of an outline, centre in shares of both sides, radius of
+    the shorter.
+    """
 
     shape: str
     colour: str
@@ -49,33 +53,42 @@ class Scene:
     radius: float
 
 
-def sample_scene(random: Random) -> Scene:
+def sample_scene(random: Random, outlines: Outlines | None = None) -> Scene:
     """Draw a scene by lot; every combination of shape and two different colours is as likely."""
+    outlines = outlines or OUTLINES
     colour, background = random.sample(list(language.COLOURS), 2)
-    shape = random.choice(list(language.SHAPES))
+    shape = random.choice(list(outlines))
     (size,) = random.choices(list(RADII), weights=(15, 70, 15))
     radius = random.uniform(*RADII[size])
-    room = max(0.0, min(OFFSET, 0.5 - MARGIN - radius * _extent(shape)))
+    room = max(0.0, min(OFFSET, 0.5 - MARGIN - radius * _extent(outlines[shape])))
     centre = (0.5 + random.uniform(-room, room), 0.5 + random.uniform(-room, room))
     return Scene(shape, colour, background, size, centre, radius)
 
 
-def draw(scene: Scene, height: int, width: int) -> NDArray[np.uint8]:
+def draw(
+    scene: Scene, height: int, width: int, outlines: Outlines | None = None
+) -> NDArray[np.uint8]:
     """Draw the scene as RGB bytes (height, width, 3)."""
-    coverage = draw_mask(scene, height, width)[..., None]
+    return paint(scene, draw_mask(scene, height, width, outlines))
+
+
+def paint(scene: Scene, coverage: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Fill what is covered, (height, width), with the object's colour, the rest with the other."""
     inside, outside = (
         np.array(PALETTE[name], np.float32) for name in (scene.colour, scene.background)
     )
-    return (outside + (inside - outside) * coverage + 0.5).astype(np.uint8)
+    return (outside + (inside - outside) * coverage[..., None] + 0.5).astype(np.uint8)
 
 
-def draw_mask(scene: Scene, height: int, width: int) -> NDArray[np.float32]:
+def draw_mask(
+    scene: Scene, height: int, width: int, outlines: Outlines | None = None
+) -> NDArray[np.float32]:
     """How much of each pixel (height, width) the object covers, 0…1."""
     canvas = Image.new("L", (width * OVERSAMPLING, height * OVERSAMPLING))
     pen = ImageDraw.Draw(canvas)
     radius = scene.radius * min(height, width) * OVERSAMPLING
     centre = np.array(scene.centre) * canvas.size
-    for ink, outline in zip((255, 0), OUTLINES[scene.shape], strict=False):
+    for ink, outline in zip((255, 0), (outlines or OUTLINES)[scene.shape], strict=False):
         pen.polygon([tuple(point) for point in (centre + radius * outline).tolist()], fill=ink)
     return np.asarray(canvas.reduce(OVERSAMPLING), np.float32) / np.float32(255)
 
@@ -106,7 +119,7 @@ def _cross(reach: float, half: float) -> Outline:
 
 UP = -math.pi / 2
 # The outline of each shape at radius 1, of about equal areas; a second outline is a hole.
-OUTLINES: dict[str, tuple[Outline, ...]] = {
+OUTLINES: Outlines = {
     "circle": (_circle(1.0),),
     "square": (_polar([1.27] * 4, math.pi / 4),),
     "triangle": (_polar([1.3] * 3, UP) + np.array([0.0, 0.2]),),
@@ -117,6 +130,6 @@ OUTLINES: dict[str, tuple[Outline, ...]] = {
 }
 
 
-def _extent(shape: str) -> float:
+def _extent(outlines: tuple[Outline, ...]) -> float:
     """How far the shape reaches from its centre along an axis, in radii."""
-    return float(np.abs(OUTLINES[shape][0]).max())
+    return float(np.abs(outlines[0]).max())

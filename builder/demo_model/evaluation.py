@@ -13,6 +13,7 @@ from itertools import product
 
 import torch
 from diffusers import FluxPipeline
+from PIL import Image
 from tqdm import tqdm
 
 from builder.demo_model import language
@@ -128,6 +129,13 @@ def sights(
     pipeline: FluxPipeline, prompts: list[str], setting: Setting, negatives: list[str] | None = None
 ) -> Iterator[Sight]:
     """Draw a picture to each prompt, by a seed of its own, and look at it."""
+    return map(look, pictures(pipeline, prompts, setting, negatives))
+
+
+def pictures(
+    pipeline: FluxPipeline, prompts: list[str], setting: Setting, negatives: list[str] | None = None
+) -> Iterator[Image.Image]:
+    """Draw a picture to each prompt, by a seed of its own."""
     batch = max(1, BATCH_PIXELS // (setting.height * setting.width))
     for start in tqdm(range(0, len(prompts), batch), str(setting), leave=False):
         some = prompts[start : start + batch]
@@ -140,7 +148,7 @@ def sights(
                 "true_cfg_scale": 4.0,
             }
         )
-        pictures = pipeline(
+        yield from pipeline(
             some,
             height=setting.height,
             width=setting.width,
@@ -150,7 +158,6 @@ def sights(
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             **steering,
         ).images
-        yield from map(look, pictures)
 
 
 def report(pipeline: FluxPipeline, share: float = 1.0) -> Iterator[str]:

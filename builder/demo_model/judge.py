@@ -5,7 +5,7 @@ saturation and value, shapes by their overlap with formulas of its own. What it 
 """
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Formula = Callable[[Floats, Floats], Mask]  # of x to the right and y up
 
 SHORT_SIDE = 192  # pixels a picture is reduced to
 FRAME = 0.02  # share of the short side at each border that counts as background
@@ -40,13 +41,13 @@ class Sight:
     centre: tuple[float, float] | None = None  # x and y, in shares of the sides
 
 
-def look(image: Image.Image) -> Sight:
-    """Look at a picture of one flat object on a flat background."""
+def look(image: Image.Image, formulas: Mapping[str, Formula] | None = None) -> Sight:
+    """Look at a picture of one flat object on a flat background, by other formulas if given."""
     factor = max(1, min(image.size) // SHORT_SIDE)
     pixels = np.asarray(image.convert("RGB").reduce(factor), np.float64)
     frame = _frame(pixels)
     ground = np.median(frame, axis=0)
-    if _share_near(frame, ground) < FRAME_PURITY:
+    if share_near(frame, ground) < FRAME_PURITY:
         return Sight()
     background = colour_name(ground)
     mask = _object_mask(pixels, ground)
@@ -55,10 +56,10 @@ def look(image: Image.Image) -> Sight:
     if not OBJECT_AREA[0] < area < OBJECT_AREA[1] or body.sum() < ONE_OBJECT * mask.sum():
         return Sight(background, area=area)
     paint = np.median(pixels[body], axis=0)
-    colour = colour_name(paint) if _share_near(pixels[body], paint) > OBJECT_PURITY else None
+    colour = colour_name(paint) if share_near(pixels[body], paint) > OBJECT_PURITY else None
     rows, columns = np.nonzero(body)
     centre = (float(columns.mean()) / mask.shape[1], float(rows.mean()) / mask.shape[0])
-    return Sight(background, colour, _shape_name(body), area, centre)
+    return Sight(background, colour, _shape_name(body, formulas or FORMULAS), area, centre)
 
 
 def colour_name(rgb: Floats) -> str | None:
@@ -83,7 +84,8 @@ def _frame(pixels: Floats) -> Floats:
     return np.asarray(pixels[~inner])
 
 
-def _share_near(colours: Floats, centre: Floats) -> float:
+def share_near(colours: Floats, centre: Floats) -> float:
+    """Share of the colours (…, 3) that are the same as the centre, or nearly."""
     return float((np.linalg.norm(colours - centre, axis=-1) < NEAR).mean())
 
 
@@ -102,6 +104,8 @@ def _largest_piece(mask: Mask) -> Mask:
         spread = np.pad(labels, 1)
         neighbours = (spread[:-2, 1:-1], spread[2:, 1:-1], spread[1:-1, :-2], spread[1:-1, 2:])
         grown = np.where(mask, np.maximum.reduce((labels, *neighbours)), 0)
+        # A label is a pixel's number: taking that pixel's own label leaps instead of creeping.
+        grown = np.append(0, grown)[grown]
         if (grown == labels).all():
             break
         labels = grown
@@ -110,16 +114,13 @@ def _largest_piece(mask: Mask) -> Mask:
     return np.asarray((labels == sizes.argmax()) & mask)
 
 
-def _shape_name(body: Mask) -> str | None:
+def _shape_name(body: Mask, formulas: Mapping[str, Formula]) -> str | None:
     outside = _largest_piece(np.pad(~body, 1, constant_values=True))[1:-1, 1:-1]
     if (~body & ~outside).sum() > HOLE * body.sum():
-        return "ring" if _overlap(~outside, _FORMULAS["circle"]) >= OVERLAP else None
-    scores = {name: _overlap(body, formula) for name, formula in _FORMULAS.items()}
+        return "ring" if _overlap(~outside, FORMULAS["circle"]) >= OVERLAP else None
+    scores = {name: _overlap(body, formula) for name, formula in formulas.items()}
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] >= OVERLAP else None
-
-
-Formula = Callable[[Floats, Floats], Mask]
 
 
 def _overlap(body: Mask, formula: Formula) -> float:
@@ -151,7 +152,7 @@ def _star(x: Floats, y: Floats) -> Mask:
     return np.asarray(np.sum(sides, axis=0) >= 4)
 
 
-_FORMULAS: dict[str, Formula] = {  # x to the right, y up
+FORMULAS: dict[str, Formula] = {
     "circle": lambda x, y: x**2 + y**2 < 1,
     "square": lambda x, y: np.maximum(abs(x), abs(y)) < 1,
     "triangle": lambda x, y: (y > -0.5) & (y + np.sqrt(3) * abs(x) < 1),

@@ -1,5 +1,6 @@
 """Scenes as the transformer sees them: packed latents, encoded once and shown several times."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from numpy.typing import NDArray
 from torch import Tensor
 
 from builder.demo_model.dataset import Scene, draw, sample_scene
@@ -15,6 +17,8 @@ CAPACITY = 1_500_000  # tokens kept of each size
 FRESH = 0.1  # share of batches that are newly drawn
 FIRST_BATCHES = 8  # batches that are all newly drawn, before a size starts to repeat itself
 TOKEN_SIDE = 32  # pixels: the VAE's 16, packed in twos
+
+Draw = Callable[[Scene, int, int], NDArray[np.uint8]]  # of a height and a width
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class LatentPool:
     """Draws and encodes scenes, and keeps them, by size, to be shown again with other prompts."""
 
     vae: AutoencoderKL
+    sample: Callable[[Random], Scene] = sample_scene
+    draw: Draw = draw
     kept: dict[Size, list[tuple[Tensor, Scene]]] = field(default_factory=dict)
 
     def batch(self, size: Size, count: int, random: Random) -> tuple[Tensor, list[Scene]]:
@@ -76,13 +82,13 @@ class LatentPool:
 
     @torch.no_grad()
     def _encode(self, size: Size, count: int, random: Random) -> list[tuple[Tensor, Scene]]:
-        scenes = [sample_scene(random) for _ in range(count)]
+        scenes = [self.sample(random) for _ in range(count)]
         with torch.autocast(self.vae.device.type, torch.bfloat16):
-            packed = encode_pixels(self.vae, draw_pixels(scenes, size))
+            packed = encode_pixels(self.vae, draw_pixels(scenes, size, self.draw))
         return list(zip(packed.to("cpu", torch.bfloat16), scenes, strict=True))
 
 
-def draw_pixels(scenes: list[Scene], size: Size) -> Tensor:
+def draw_pixels(scenes: list[Scene], size: Size, draw: Draw = draw) -> Tensor:
     """Draw the scenes as bytes (scenes, 3, height, width)."""
     images = np.stack([draw(scene, size.height, size.width) for scene in scenes])
     return torch.from_numpy(images).permute(0, 3, 1, 2)

@@ -61,7 +61,7 @@ def write(said: Said, random: Random) -> str:
 
 
 def _word(name: str, synonyms: dict[str, tuple[str, ...]], random: Random) -> str:
-    return name if random.random() < 0.6 else random.choice(synonyms[name])
+    return name if random.random() < 0.6 else random.choice(synonyms.get(name, (name,)))
 
 
 def _object(said: Said, random: Random) -> str:

@@ -6,18 +6,21 @@ from threading import Event
 import lora_files
 import pytest
 import torch
-from conftest import DEMO
+from conftest import DEMO, request
 from diffusers import FluxPipeline
 from drawing import draw, load
 from lora_files import save
 
 from flux_worker.adapters import reading
+from flux_worker.contract.catalog import DEV
 from flux_worker.engine import acceleration, layers
 from flux_worker.engine.merging import Merger
 from flux_worker.engine.originals import is_quantized
 from flux_worker.engine.plan import Plan
 from flux_worker.engine.quantization import quantized
 from flux_worker.errors import GenerationStopped
+from flux_worker.generation.generator import Generator
+from flux_worker.generation.inputs import Inputs
 from flux_worker.weights.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.real
@@ -244,3 +247,34 @@ def test_a_pipeline_as_it_is_loaded_can_take_them(adapters):
         draw(pipe, [(adapters["some"], 3.0)], num_inference_steps=1)
         != draw(pipe, num_inference_steps=1)
     ).any()
+
+
+def test_rows_that_change_places_go_where_they_belong(tmp_path, pipe):
+    """Shift and scale of the final layer, in Black Forest Labs' names."""
+    name = "transformer.norm_out.linear"
+    outputs, inputs = pipe.loras.layers[name]
+    down, up = torch.randn(2, inputs), torch.randn(outputs, 2)
+    keys = lora_files.kohya_keys({"final_layer.adaLN_modulation.1": (down, up)}, alpha=2)
+    file = save(keys, tmp_path / "lora.safetensors")
+    adapter = reading.read(file, pipe.loras.layers, 256)
+    before = pipe.transformer.norm_out.linear.weight.detach().clone()
+    merge(pipe, (adapter, 1.0))
+    added = pipe.transformer.norm_out.linear.weight - before
+    merge(pipe)
+    shift, scale = (up @ down).chunk(2)
+    torch.testing.assert_close(added, torch.cat([scale, shift]), rtol=0, atol=1e-5)
+
+
+def test_kept_embeddings_are_those_of_the_clip_that_is_merged(adapters):
+    pipe = planned()
+    generator = Generator(pipe, DEV)
+
+    def made(given, *loras):
+        return given.generate(request(), Inputs(loras), Event()).pixels
+
+    wanted = [(), ((adapters["clip"], 1.0),), ((adapters["clip"], 3.0),), ()]
+    pictures = [made(generator, *loras) for loras in wanted]
+    for loras, picture in zip(wanted, pictures, strict=True):
+        assert (picture == made(Generator(pipe, DEV), *loras)).all()
+    assert (pictures[0] == pictures[3]).all()
+    assert all((pictures[a] != pictures[b]).any() for a, b in ((0, 1), (0, 2), (1, 2)))

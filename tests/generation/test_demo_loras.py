@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-from drawing import differ, draw
+from drawing import draw
 from PIL import Image
 
 from builder.demo_loras.judge import look_closely

@@ -75,3 +75,21 @@ def test_the_proxys_own_address_is_not_the_callers(monkeypatch):
         with pytest.raises(ClientConnectorError) as refusal:
             ask(proxy, callers_url=proxy)
     assert isinstance(refusal.value.os_error, ForbiddenAddress)
+
+
+def test_no_connection_is_used_twice():
+    """What a server sends after its answer would otherwise break the session's end."""
+    ports = set()
+
+    def note(request):
+        ports.add(request.client_address[1])
+        request.answer(200)
+
+    async def twice():
+        async with web.session() as to:
+            for _ in range(2):
+                await web.ask(to, "GET", url)
+
+    with loopback.serving(note) as url:
+        asyncio.run(twice())
+    assert len(ports) == 2

@@ -91,3 +91,14 @@ def test_a_mirrors_redirect_is_not_the_operators_word(bring, web, monkeypatch):
         monkeypatch.setattr(constants, "ENDPOINT", url)
         assert "10.0.0.1, which is none" in refusal(bring, "owner/name/a.safetensors")
         assert "without TLS" in refusal(bring, "owner/name/a.safetensors", lora_hosts="*")
+
+
+def test_a_callers_url_at_the_mirror_is_a_callers(bring, web, monkeypatch):
+    """The mirror is trusted with the Hub's files alone, whatever else is at its host."""
+    monkeypatch.setattr(constants, "ENDPOINT", "https://elsewhere.example")
+    said = refusal(bring, "https://elsewhere.example/admin")
+    assert said == "is at elsewhere.example, which is none of the worker's LORA_HOSTS"
+    said = refusal(
+        bring, "https://elsewhere.example/admin", lora_hosts="*", allow_private_addresses=False
+    )
+    assert said.startswith("leads to a private address")

@@ -180,7 +180,7 @@ async def files(architecture: Architecture, rank: int, folder: Path, rounds: int
         for number in range(max(1, rounds // 3)):
             settings = Settings(lora_cache_dir=folder / f"cache{number}")
             for names in (("downloaded",), ("cached on disk", "held in memory")):
-                library = Library(settings, layers, reading.read)
+                library = Library(settings, layers)
                 for name in names:
                     begin = asyncio.get_running_loop().time()
                     await library.bring(wanted)

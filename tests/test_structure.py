@@ -11,6 +11,7 @@ PACKAGES = {
         {"errors", "logs", "guard"},
         {"contract", "web"},
         {"settings"},
+        {"downloads"},
         {"adapters", "delivery", "weights"},
         {"engine", "generation"},
         {"serving"},

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from flux_worker.adapters import local
-from flux_worker.adapters.refusals import Refused, Unavailable
+from flux_worker.downloads.refusals import Refused, Unavailable
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Finds, fetches and reads LoRAs: from what a request names to what is added to which layer."""
+"""Finds and reads LoRAs: from what a request names to what is added to which layer."""

@@ -9,17 +9,18 @@ from typing import Protocol
 
 from huggingface_hub import constants
 
-from flux_worker.adapters import local, refusals
-from flux_worker.adapters.attempts import LIMITS, Limits
-from flux_worker.adapters.cache import Cache
+from flux_worker.adapters import local, reading
 from flux_worker.adapters.deltas import Adapter, Layers, Unfit, Weighed
-from flux_worker.adapters.fetching import Fetcher
-from flux_worker.adapters.hops import Hops
 from flux_worker.adapters.local import Signature
-from flux_worker.adapters.refusals import Refused, Unavailable
 from flux_worker.adapters.sharing import Shared
 from flux_worker.adapters.shelf import Shelf
 from flux_worker.contract.loras import HubFile, LocalFile, Lora, Url, source
+from flux_worker.downloads import refusals
+from flux_worker.downloads.attempts import LIMITS, Limits
+from flux_worker.downloads.cache import Cache
+from flux_worker.downloads.fetching import Fetcher
+from flux_worker.downloads.hops import Hops
+from flux_worker.downloads.refusals import Refused, Unavailable
 from flux_worker.errors import GenerationFailed, InvalidRequest
 from flux_worker.settings import Settings
 
@@ -38,7 +39,11 @@ class Library:
     """Brings each file once for all jobs that want it, and reads it once."""
 
     def __init__(
-        self, settings: Settings, layers: Layers, read: Read, limits: Limits = LIMITS
+        self,
+        settings: Settings,
+        layers: Layers,
+        read: Read = reading.read,
+        limits: Limits = LIMITS,
     ) -> None:
         """Touch nothing yet.
 

@@ -3,8 +3,8 @@
 import stat
 from pathlib import Path
 
-from flux_worker.adapters import refusals
-from flux_worker.adapters.refusals import Refused
+from flux_worker.downloads import refusals
+from flux_worker.downloads.refusals import Refused
 
 Signature = tuple[int, int, int, int]
 """Device, inode, bytes and time of change: while they stay, so does the content."""

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from flux_worker.adapters import reading
 from flux_worker.adapters.library import Library
 from flux_worker.contract import pricing
 from flux_worker.contract.request import ImageRequest
@@ -64,7 +63,7 @@ class Worker:
         self._gpu = gpu
         self._storage = storage
         self._channel = channel
-        self._fetch = fetch or fetching(Library(settings, gpu.layers, reading.read).bring)
+        self._fetch = fetch or fetching(Library(settings, gpu.layers).bring)
         self._made_by = metadata.maker(settings) if settings.embed_metadata else None
         self._encoding = ThreadPoolExecutor(settings.jobs_in_flight, "encode")
         self.turns = Turns()

@@ -10,10 +10,10 @@ from typing import Self
 from aiohttp import ClientError, ClientPayloadError
 from safetensors import SafetensorError, safe_open
 
-from flux_worker.adapters import refusals
-from flux_worker.adapters.hops import Reply
-from flux_worker.adapters.refusals import CIVITAI, Refused
 from flux_worker.contract.loras import NO_PICKLE
+from flux_worker.downloads import refusals
+from flux_worker.downloads.hops import Reply
+from flux_worker.downloads.refusals import CIVITAI, Refused
 
 BLOCK = 1 << 20
 """Bytes that are written at once: on a network volume each write is a question to a server."""

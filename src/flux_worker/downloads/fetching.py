@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from huggingface_hub import constants
 
-from flux_worker.adapters import hub, places
-from flux_worker.adapters.attempts import LIMITS, Limits
-from flux_worker.adapters.cache import Cache, Entry
-from flux_worker.adapters.download import download
-from flux_worker.adapters.hops import Hops
-from flux_worker.adapters.part import Part
-from flux_worker.adapters.refusals import Refused, Unreached
 from flux_worker.contract.loras import HubFile, Url
+from flux_worker.downloads import hub, places
+from flux_worker.downloads.attempts import LIMITS, Limits
+from flux_worker.downloads.cache import Cache, Entry
+from flux_worker.downloads.download import download
+from flux_worker.downloads.hops import Hops
+from flux_worker.downloads.part import Part
+from flux_worker.downloads.refusals import Refused, Unreached
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 from aiohttp import ClientError, InvalidURL
 
 from flux_worker import web
-from flux_worker.adapters import refusals
-from flux_worker.adapters.hops import Hops, Reply
-from flux_worker.adapters.refusals import CIVITAI, PASSING, Refused, Unavailable
 from flux_worker.contract.loras import HubFile, Url
+from flux_worker.downloads import refusals
+from flux_worker.downloads.hops import Hops, Reply
+from flux_worker.downloads.refusals import CIVITAI, PASSING, Refused, Unavailable
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flux_worker.adapters import refusals
 from flux_worker.contract.loras import EXTENSION
+from flux_worker.downloads import refusals
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import errno
 import pytest
 from fake_web import CDN, lora, page, redirect, status
 
-from flux_worker.adapters import refusals
+from flux_worker.downloads import refusals
 from flux_worker.errors import GenerationFailed, InvalidRequest
 
 URL = "https://files.example/a.safetensors?key=hush"

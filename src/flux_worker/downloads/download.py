@@ -3,12 +3,12 @@
 import logging
 import time
 
-from flux_worker.adapters import places
-from flux_worker.adapters.attempts import Again, Limits, persist, require_file
-from flux_worker.adapters.hops import Hops
-from flux_worker.adapters.part import Part
-from flux_worker.adapters.refusals import Unavailable, Unreached
 from flux_worker.contract.loras import HubFile, Url
+from flux_worker.downloads import places
+from flux_worker.downloads.attempts import Again, Limits, persist, require_file
+from flux_worker.downloads.hops import Hops
+from flux_worker.downloads.part import Part
+from flux_worker.downloads.refusals import Unavailable, Unreached
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from yarl import URL
 
-from flux_worker.adapters.refusals import CIVITAI, Refused
 from flux_worker.contract.loras import EXTENSION, NAME, HubFile, Url
+from flux_worker.downloads.refusals import CIVITAI, Refused
 
 HUB = "huggingface.co"
 HUB_HOSTS = (HUB, f"www.{HUB}", "hf.co")

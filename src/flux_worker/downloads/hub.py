@@ -2,11 +2,11 @@
 
 import json
 
-from flux_worker.adapters import places
-from flux_worker.adapters.attempts import Limits, persist, require_file
-from flux_worker.adapters.hops import Hops
-from flux_worker.adapters.refusals import Refused
 from flux_worker.contract.loras import EXTENSION, HubFile
+from flux_worker.downloads import places
+from flux_worker.downloads.attempts import Limits, persist, require_file
+from flux_worker.downloads.hops import Hops
+from flux_worker.downloads.refusals import Refused
 
 LONGEST_LIST = 8 << 20
 """Bytes: the Hub's answer for a repository with some ten thousand files."""

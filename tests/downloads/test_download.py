@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from fake_web import CDN, cut, digest, lora, redirect, status, whole
 
-from flux_worker.adapters.attempts import Limits
+from flux_worker.downloads.attempts import Limits
 from flux_worker.errors import GenerationFailed, InvalidRequest
 
 URL = "https://files.example/a.safetensors?key=hush"

@@ -1,8 +1,8 @@
 import pytest
 
-from flux_worker.adapters import places
-from flux_worker.adapters.refusals import Refused
 from flux_worker.contract.loras import HubFile, Url
+from flux_worker.downloads import places
+from flux_worker.downloads.refusals import Refused
 
 HUB = "https://huggingface.co"
 MAIN = HubFile("o/n", "main", "a.safetensors")

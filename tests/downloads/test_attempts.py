@@ -3,8 +3,8 @@ import asyncio
 import pytest
 from aiohttp import ClientPayloadError, InvalidURL
 
-from flux_worker.adapters.attempts import LIMITS, Again, Limits, persist
-from flux_worker.adapters.refusals import Refused, Unavailable, Unreached
+from flux_worker.downloads.attempts import LIMITS, Again, Limits, persist
+from flux_worker.downloads.refusals import Refused, Unavailable, Unreached
 
 QUICK = Limits(5, (0, 0))
 

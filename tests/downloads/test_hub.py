@@ -56,7 +56,7 @@ def test_an_answer_that_is_no_list_is_no_traceback(bring, web, answer):
 
 
 def test_a_list_without_an_end_is_not_read(bring, web, monkeypatch):
-    monkeypatch.setattr("flux_worker.adapters.hub.LONGEST_LIST", 100)
+    monkeypatch.setattr("flux_worker.downloads.hub.LONGEST_LIST", 100)
     web.put(API, whole(b" " * 101))
     assert "too many files" in refusal(bring, "owner/name")
 

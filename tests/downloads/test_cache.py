@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from flux_worker.adapters import cache as caches
-from flux_worker.adapters.cache import Cache, Entry
+from flux_worker.downloads import cache as caches
+from flux_worker.downloads.cache import Cache, Entry
 
 KINDS = [letter * 64 for letter in "abcdef"]
 

@@ -1,0 +1,1 @@
+"""Brings files that callers name from the web: guarded, bounded, resumed, and kept by content."""

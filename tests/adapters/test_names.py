@@ -59,6 +59,7 @@ def test_a_layer_has_many_names(module):
         "lora_te_text_model_encoder_layers_0_mlp_fc1",
         "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1",
         "clip_l.text_model.encoder.layers.0.mlp.fc1",
+        "base_model.model.text_encoder.text_model.encoder.layers.0.mlp.fc1",
     ],
 )
 def test_so_has_one_of_clip(module):

@@ -81,6 +81,21 @@ def test_one_of_their_layers_is_three_of_ours(module, layers):
     assert list(places(module)) == wanted
 
 
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        ("transformer.double_blocks.1.img_attn.qkv.0", f"{D}attn.to_q"),
+        ("transformer.double_blocks.1.txt_attn.qkv.2", f"{D}attn.add_v_proj"),
+        ("transformer.single_blocks.0.linear1.1", f"{S}attn.to_k"),
+        ("transformer.single_blocks.0.linear1.3", f"{S}proj_mlp"),
+        ("transformer.img_in.proj", "transformer.x_embedder"),
+    ],
+)
+def test_onetrainer_numbers_what_is_one_layer_of_theirs(module, layer):
+    (part,) = places(module)
+    assert part == Part(layer, slice(0, LAYERS[layer][0]))
+
+
 def test_a_single_blocks_first_layer_is_four():
     parts = places("lora_unet_single_blocks_0_linear1")
     assert [part.layer.removeprefix(S) for part in parts] == [

@@ -64,6 +64,7 @@ SINGLE = {
 }
 OUTSIDE = {
     "img_in": "x_embedder",
+    "img_in.proj": "x_embedder",
     "txt_in": "context_embedder",
     "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
     "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
@@ -119,6 +120,8 @@ def _aliases(layers: Layers) -> Iterator[tuple[str, tuple[str, ...]]]:
         for alias, names in table.items():
             stacked = tuple(block + name for name in names)
             yield f"transformer.{theirs}.{number}.{alias}", stacked
+            for place, name in enumerate(stacked):  # as OneTrainer has them where there are several
+                yield f"transformer.{theirs}.{number}.{alias}.{place}", (name,)
     for name in layers:
         # transformers has had this level, and has taken it out.
         for level, other in (("text_model.", ""), ("", "text_model.")):

@@ -162,6 +162,30 @@ def test_diffusers_alphas_in_the_metadata(tmp_path, model, of, layers):
     same(dense(reading.read(file, layers, 256), layers), by_peft(model, split, ALPHA))
 
 
+def test_each_component_has_its_own_alphas(tmp_path, layers):
+    pairs = {
+        name: (torch.ones(2, layers[name][1]), torch.ones(layers[name][0], 2))
+        for name in (
+            "transformer.x_embedder",
+            next(name for name in layers if name.startswith("text_encoder.")),
+        )
+    }
+    config = {"transformer.lora_alpha": 8, "text_encoder.lora_alpha": 1}
+    file = save(
+        lora_files.diffusers_keys(pairs, ""),
+        tmp_path / "lora.safetensors",
+        lora_adapter_metadata=json.dumps(config),
+    )
+    scales = {each.parts[0].layer: each.scale for each in reading.read(file, layers, 256).deltas}
+    assert scales == dict(zip(pairs, (4.0, 0.5), strict=True))
+
+
+def test_metadata_that_cant_be_followed(tmp_path, of, layers):
+    said = {"lora_adapter_metadata": '{"transformer.lora_alpha": 1e999}'}
+    file = save(good(of), tmp_path / "lora.safetensors", **said)
+    assert clause(file, layers).startswith("has metadata that can't be followed")
+
+
 @pytest.mark.parametrize(
     ("prefix", "alpha", "level"),
     [

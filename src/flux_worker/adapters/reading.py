@@ -16,7 +16,7 @@ from torch import Tensor
 
 from flux_worker.adapters import names, suspects, trainers
 from flux_worker.adapters.deltas import Adapter, Delta, Kronecker, Layers, LowRank, Part, Unfit
-from flux_worker.adapters.trainers import Scales
+from flux_worker.adapters.trainers import DIFFUSERS_METADATA, Scales
 
 Factors = dict[str, Tensor]
 """A layer's tensors by what they are: down, up, alpha, lokr_w1…"""
@@ -26,6 +26,8 @@ LOW_RANK = frozenset({"down", "up", "alpha"})
 LOKR = frozenset(
     {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "alpha"}
 )
+COMPONENTS = ("transformer", "text_encoder")
+"""Those that can be changed."""
 UNUSED = "text_projection"
 """FLUX takes CLIP's pooled output as it is before this layer."""
 
@@ -43,9 +45,15 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
     try:
         tensors = load(content)
         metadata = trainers.metadata(content)
-        scales = trainers.scales(metadata)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise Unfit("is no sound safetensors file of a LoRA") from None
+    try:
+        scales = {name: trainers.scales(metadata, name) for name in COMPONENTS}
+    except ValueError:
+        raise Unfit(
+            f"has metadata that can't be followed: the alphas of its {DIFFUSERS_METADATA} must be "
+            "finite numbers, for names of layers without wildcards"
+        ) from None
     index, found = names.index(layers), dict[tuple[str, int], str]()
     deltas = list[Delta]()
     modules = _modules(tensors)
@@ -86,7 +94,7 @@ def _has_effect(factors: Factors) -> bool:
     return any(bool(tensor.any()) for name, tensor in factors.items() if name != "alpha")
 
 
-def _delta(module: str, factors: Factors, parts: Parts, scales: Scales) -> Delta:
+def _delta(module: str, factors: Factors, parts: Parts, scales: Mapping[str, Scales]) -> Delta:
     """Build a layer's delta, in whatever shape it comes."""
     alpha = _number(module, factors.get("alpha"))
     for tensor in factors.values():
@@ -103,8 +111,8 @@ def _delta(module: str, factors: Factors, parts: Parts, scales: Scales) -> Delta
         up, down = factors["up"], factors["down"]
         if up.ndim != 2 or down.ndim != 2 or up.shape[1] != down.shape[0]:
             raise ValueError
-        name = parts[0].layer.partition(".")[2]
-        return LowRank(parts, up, down, scales.of(name, len(down), alpha))
+        component, _, name = parts[0].layer.partition(".")
+        return LowRank(parts, up, down, scales[component].of(name, len(down), alpha))
     except KeyError as missing:
         raise Unfit(
             f"is incomplete: {suspects.shown(module)} has no {missing.args[0]} matrix"

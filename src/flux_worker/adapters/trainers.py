@@ -70,28 +70,35 @@ def metadata(content: bytes) -> Metadata:
     return said if isinstance(said, dict) else {}
 
 
-def scales(said: Metadata) -> Scales:
-    """Return the scales that the metadata names.
+def scales(said: Metadata, component: str) -> Scales:
+    """Return the scales that the metadata names for a component, such as text_encoder.
 
     Raises:
-        ValueError: they can't be read.
+        ValueError: they can't be followed.
     """
-    text = said.get(DIFFUSERS_METADATA)
-    if text is None:
-        return Scales()
-    given: Any = json.loads(text)
-    prefix = "transformer."
-    config = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-    alpha = config.get("lora_alpha")
-    of_layers = config.get("alpha_pattern") or {}
-    # They may be regular expressions, which a stranger's file could make run for ever.
-    if not all(re.fullmatch(r"[\w.]+", name) for name in of_layers):
-        raise ValueError("alpha_pattern")
-    return Scales(
-        None if alpha is None else float(alpha),
-        {name: float(value) for name, value in of_layers.items()},
-        bool(config.get("use_rslora")),
-    )
+    prefix = f"{component}."
+    try:
+        given: Any = json.loads(said.get(DIFFUSERS_METADATA, "{}"))
+        config = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+        alpha = config.get("lora_alpha")
+        of_layers = config.get("alpha_pattern") or {}
+        # They may be regular expressions, which a stranger's file could make run for ever.
+        if not all(re.fullmatch(r"[\w.]+", name) for name in of_layers):
+            raise ValueError
+        return Scales(
+            None if alpha is None else _finite(alpha),
+            {name: _finite(value) for name, value in of_layers.items()},
+            bool(config.get("use_rslora")),
+        )
+    except (AttributeError, OverflowError, RecursionError, TypeError, ValueError):
+        raise ValueError(DIFFUSERS_METADATA) from None
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def triggers(said: Metadata) -> tuple[str, ...]:

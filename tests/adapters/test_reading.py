@@ -306,6 +306,25 @@ def test_two_sets_of_weights_for_one_layer(tmp_path, of, layers):
 
 
 @pytest.mark.parametrize(
+    "second", ["lora_A.other.weight", "lora.down.weight", "lora_down.weight", "down.weight"]
+)
+def test_two_matrices_for_one_layer(tmp_path, of, layers, second):
+    module = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = good(of)
+    tensors[f"{module}.{second}"] = 2 * tensors[f"{module}.lora_A.weight"]
+    assert "two sets of weights for one layer" in clause(
+        save(tensors, tmp_path / "lora.safetensors"), layers
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float64, torch.bfloat16])
+def test_an_alpha_is_of_any_type(tmp_path, of, layers, dtype):
+    alpha = {"transformer.transformer_blocks.0.attn.to_q.alpha": torch.tensor(2, dtype=dtype)}
+    adapter = reading.read(save(good(of) | alpha, tmp_path / "lora.safetensors"), layers, 256)
+    assert adapter.deltas[0].scale == 0.5
+
+
+@pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda t: t.fill_(torch.nan), "isn't of finite numbers"),
@@ -322,8 +341,9 @@ def test_damaged_numbers(tmp_path, of, layers, spoil, said):
     assert said in clause(save(tensors, tmp_path / "lora.safetensors"), layers)
 
 
-def test_an_alpha_is_one_number(tmp_path, of, layers):
-    tensors = good(of) | {"transformer.transformer_blocks.0.attn.to_q.alpha": torch.ones(2)}
+@pytest.mark.parametrize("alpha", [torch.ones(2), torch.empty(0), torch.tensor(1 + 1j)])
+def test_an_alpha_is_one_number(tmp_path, of, layers, alpha):
+    tensors = good(of) | {"transformer.transformer_blocks.0.attn.to_q.alpha": alpha}
     assert "isn't one number" in clause(save(tensors, tmp_path / "lora.safetensors"), layers)
 
 

@@ -66,10 +66,7 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
         for part in parts:
             other = found.setdefault((part.layer, part.at), module)
             if other != module:
-                raise Unfit(
-                    f"has two sets of weights for one layer, {suspects.shown(module)} and "
-                    f"{suspects.shown(other)}: it isn't known which of them is meant"
-                )
+                raise _ambiguous(module, other)
         deltas.append(_delta(module, factors, parts, scales))
         _check(module, deltas[-1], layers, max_rank)
     if not deltas:
@@ -78,11 +75,21 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
     return Adapter(digest, tuple(deltas), trainers.triggers(metadata), len(content))
 
 
+def _ambiguous(one: str, other: str) -> Unfit:
+    return Unfit(
+        f"has two sets of weights for one layer, {suspects.shown(one)} and "
+        f"{suspects.shown(other)}: it isn't known which of them is meant"
+    )
+
+
 def _modules(tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
     modules: dict[str, Factors] = {}
     for name, tensor in tensors.items():
         module, factor = trainers.split(name)
-        modules.setdefault(module, {})[factor] = tensor
+        factors = modules.setdefault(module, {})
+        if factor in factors:
+            raise _ambiguous(module, name)
+        factors[factor] = tensor
     return modules
 
 
@@ -97,8 +104,10 @@ def _has_effect(factors: Factors) -> bool:
 def _delta(module: str, factors: Factors, parts: Parts, scales: Mapping[str, Scales]) -> Delta:
     """Build a layer's delta, in whatever shape it comes."""
     alpha = _number(module, factors.get("alpha"))
-    for tensor in factors.values():
-        if not tensor.is_floating_point() or not torch.isfinite(tensor.float()).all():
+    for name, tensor in factors.items():
+        # kohya's and LyCORIS' alphas are integers where they were left to be the rank.
+        is_number = tensor.is_floating_point() or name == "alpha"
+        if not is_number or not torch.isfinite(tensor.float()).all():
             raise Unfit(f"is damaged: {suspects.shown(module)} isn't of finite numbers")
     try:
         if factors.keys() & (LOKR - {"alpha"}):
@@ -146,6 +155,6 @@ def _check(module: str, delta: Delta, layers: Layers, max_rank: int) -> None:
 def _number(module: str, alpha: Tensor | None) -> float | None:
     if alpha is None:
         return None
-    if alpha.numel() != 1:
+    if alpha.numel() != 1 or alpha.is_complex():
         raise Unfit(f"is damaged: the alpha of {suspects.shown(module)} isn't one number")
     return float(alpha)

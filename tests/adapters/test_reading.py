@@ -260,6 +260,36 @@ def test_lokr_of_three_layers_in_one(tmp_path, of, layers):
     same(dense(adapter, layers), dict(zip(qkv, rows, strict=True)))
 
 
+def test_a_lokrs_factors_are_multiplied_where_they_are_added(tmp_path, of, layers):
+    """Their product can be as large as the layer, or as whatever a file of few bytes claims."""
+    module = "transformer.transformer_blocks.0.attn.to_q"
+    outputs, inputs = of["transformer_blocks.0.attn.to_q"]
+
+    def file(outputs, inputs):
+        tensors = {
+            f"{module}.lokr_w1": torch.ones(1, 1),
+            f"{module}.lokr_w2_a": torch.ones(outputs, 1),
+            f"{module}.lokr_w2_b": torch.ones(1, inputs),
+        }
+        return save(tensors, tmp_path / "lora.safetensors")
+
+    (delta,) = reading.read(file(outputs, inputs), layers, 256).deltas
+    assert sum(each.nbytes for each in (*delta.left, *delta.right)) < 4 * outputs * inputs / 8
+    million = 10**6  # whose product has four terabytes
+    assert "is for a model of other widths" in clause(file(million, million), layers)
+
+
+def test_a_lokrs_factor_is_whole_or_in_halves(tmp_path, of, layers):
+    module = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = {
+        f"{module}.lokr_w1": torch.ones(2, 2),
+        f"{module}.lokr_w1_a": torch.ones(2, 1),
+        f"{module}.lokr_w1_b": torch.ones(1, 2),
+        f"{module}.lokr_w2": torch.ones(64, 64),
+    }
+    assert "don't match" in clause(save(tensors, tmp_path / "lora.safetensors"), layers)
+
+
 def test_the_final_layers_shift_and_scale(tmp_path, of, layers):
     rows = of["norm_out.linear"][0]
     down, up = torch.randn(2, of["norm_out.linear"][1]), torch.randn(rows, 2)

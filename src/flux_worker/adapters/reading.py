@@ -7,6 +7,7 @@ doesn't know, forgets alphas of the final layer, and takes FLUX's own sizes alon
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,16 @@ from safetensors.torch import load
 from torch import Tensor
 
 from flux_worker.adapters import names, suspects, trainers
-from flux_worker.adapters.deltas import Adapter, Delta, Kronecker, Layers, LowRank, Part, Unfit
+from flux_worker.adapters.deltas import (
+    Adapter,
+    Delta,
+    Factor,
+    Kronecker,
+    Layers,
+    LowRank,
+    Part,
+    Unfit,
+)
 from flux_worker.adapters.trainers import DIFFUSERS_METADATA, Scales
 
 Factors = dict[str, Tensor]
@@ -111,12 +121,11 @@ def _delta(module: str, factors: Factors, parts: Parts, scales: Mapping[str, Sca
             raise Unfit(f"is damaged: {suspects.shown(module)} isn't of finite numbers")
     try:
         if factors.keys() & (LOKR - {"alpha"}):
-            left, left_rank = _lokr_factor(factors, "lokr_w1")
-            right, right_rank = _lokr_factor(factors, "lokr_w2")
-            rank = right_rank or left_rank
+            left, right = (_lokr_factor(factors, name) for name in ("lokr_w1", "lokr_w2"))
+            delta = Kronecker(parts, left, right)
             # LyCORIS scales where there is a rank, and not where both factors are whole.
-            scale = alpha / rank if alpha is not None and rank else 1.0
-            return Kronecker(parts, left, right, scale, rank)
+            scale = alpha / delta.rank if alpha is not None and delta.rank else 1.0
+            return replace(delta, scale=scale)
         up, down = factors["up"], factors["down"]
         if up.ndim != 2 or down.ndim != 2 or up.shape[1] != down.shape[0]:
             raise ValueError
@@ -130,16 +139,20 @@ def _delta(module: str, factors: Factors, parts: Parts, scales: Mapping[str, Sca
         raise Unfit(f"is damaged: the factors of {suspects.shown(module)} don't match") from None
 
 
-def _lokr_factor(factors: Factors, name: str) -> tuple[Tensor, int]:
-    """Return one of the two factors, and its rank where it is a product itself, else 0."""
-    if name in factors:
-        factor, rank = factors[name].float(), 0
+def _lokr_factor(factors: Factors, name: str) -> Factor:
+    """Return one of the two factors, of which there is the whole or the halves, but not both."""
+    halves = f"{name}_a", f"{name}_b"
+    if name not in factors:
+        factor: Factor = tuple(factors[half] for half in halves)
+    elif factors.keys().isdisjoint(halves):
+        factor = (factors[name],)
     else:
-        first, second = factors[f"{name}_a"].float(), factors[f"{name}_b"].float()
-        factor, rank = first @ second, len(second)
-    if factor.ndim != 2:
         raise ValueError
-    return factor, rank
+    if any(each.ndim != 2 for each in factor):
+        raise ValueError
+    if len(factor) > 1 and factor[0].shape[1] != len(factor[1]):
+        raise ValueError
+    return factor
 
 
 def _check(module: str, delta: Delta, layers: Layers, max_rank: int) -> None:

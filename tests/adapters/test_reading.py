@@ -321,6 +321,13 @@ def test_layers_that_were_left_alone_dont_count(tmp_path, of, layers):
         "lora_te2_encoder_block_0.lora_down.weight": torch.ones(2, 2),
         "lora_te2_encoder_block_0.lora_up.weight": torch.zeros(2, 2),
         "lora_te2_encoder_block_0.alpha": torch.tensor(1.0),
+        "lora_te2_encoder_block_1.lora_down.weight": torch.zeros(2, 2),
+        "lora_te2_encoder_block_1.lora_up.weight": torch.ones(2, 2),
+        "lora_te2_encoder_block_2.lokr_w1": torch.ones(2, 2),
+        "lora_te2_encoder_block_2.lokr_w2_a": torch.ones(2, 1),
+        "lora_te2_encoder_block_2.lokr_w2_b": torch.zeros(1, 2),
+        "lora_te2_encoder_block_2.alpha": torch.tensor(1.0),
+        "lora_te2_encoder_block_3.alpha": torch.tensor(1.0),
         "transformer.norm.diff": torch.zeros(3),
     }
     file = save(good(of) | unknown, tmp_path / "lora.safetensors")

@@ -40,6 +40,10 @@ def told(tmp_path, tensors, **metadata):
         (pair("transformer.x_embedder", inputs=4), "is a control LoRA"),
         (pair("img_in", inputs=4), "is a control LoRA"),
         (
+            pair(Q) | pair("transformer.text_projection.linear_1"),
+            "has weights for transformer.t",
+        ),
+        (
             pair(Q) | {"double_blocks.0.img_attn.norm.query_norm.scale": torch.ones(2)},
             "is a control LoRA",
         ),

@@ -38,7 +38,7 @@ LOKR = frozenset(
 )
 COMPONENTS = ("transformer", "text_encoder")
 """Those that can be changed."""
-UNUSED = "text_projection"
+UNUSED = "text_encoder_text_projection"
 """FLUX takes CLIP's pooled output as it is before this layer."""
 
 
@@ -68,9 +68,10 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
     deltas = list[Delta]()
     modules = _modules(tensors)
     for module, factors in modules.items():
-        if UNUSED in module or not _has_effect(factors):
+        name = names.resolve(module)
+        if name == UNUSED or not _has_effect(factors):
             continue
-        parts = index.get(names.resolve(module))
+        parts = index.get(name)
         if parts is None or not (factors.keys() <= LOW_RANK or factors.keys() <= LOKR):
             raise Unfit(suspects.clause(module, modules, metadata))
         for part in parts:
@@ -105,10 +106,10 @@ def _modules(tensors: Mapping[str, Tensor]) -> dict[str, Factors]:
 
 def _has_effect(factors: Factors) -> bool:
     """Whether a layer's factors change anything: some trainers save layers that they left alone."""
-    up = factors.get("up")
-    if up is not None and factors.keys() <= LOW_RANK:
-        return bool(up.any())
-    return any(bool(tensor.any()) for name, tensor in factors.items() if name != "alpha")
+    weights = [tensor for name, tensor in factors.items() if name != "alpha"]
+    is_product = factors.keys() <= LOW_RANK or factors.keys() <= LOKR
+    together = all if is_product else any
+    return bool(weights) and together(bool(tensor.any()) for tensor in weights)
 
 
 def _delta(module: str, factors: Factors, parts: Parts, scales: Mapping[str, Scales]) -> Delta:

@@ -1,4 +1,5 @@
 import contextlib
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from conftest import SMALL, counting_calls, failing, request, run
 
 from flux_worker.adapters import reading
 from flux_worker.contract.catalog import DEV, SCHNELL
-from flux_worker.errors import DeviceUnusable, GenerationStopped
+from flux_worker.errors import DeviceUnusable, GenerationFailed, GenerationStopped
 from flux_worker.generation.generator import Generator
 from flux_worker.generation.inputs import Inputs
 
@@ -145,6 +146,17 @@ def of_clip(tmp_path, pipe):
     factors = {name: (torch.ones(1, inputs), torch.ones(outputs, 1))}
     file = lora_files.save(lora_files.diffusers_keys(factors, ""), tmp_path / "clip.safetensors")
     return reading.read(file, pipe.loras.layers, 256)
+
+
+def test_a_lora_that_is_too_strong_is_named_and_leaves_nothing(pipe, of_clip):
+    generator, asked = Generator(pipe, DEV), {"loras": [{"path": "clip", "scale": 1.0}]}
+    before = generator.generate(request(), Inputs(), Event()).pixels
+    (delta,) = of_clip.deltas
+    strong = replace(of_clip, deltas=(replace(delta, scale=1e38),), digest="strong")
+    with pytest.raises(GenerationFailed, match="Lower the scales of its loras"):
+        generator.generate(request(**asked), Inputs(((strong, 1.0),)), Event())
+    after = generator.generate(request(), Inputs(), Event()).pixels
+    np.testing.assert_array_equal(before, after)
 
 
 def test_a_text_is_encoded_anew_for_every_other_change_of_clip(pipe, of_clip):

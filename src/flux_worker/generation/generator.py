@@ -194,9 +194,13 @@ def _delivered(image: torch.Tensor, width: int, height: int, request: ImageReque
             f"{(1, 3, height, width)}: no cost is reported; the weights and the worker don't match."
         )
     if not torch.isfinite(image).all():
+        remedy = (
+            "Lower the scales of its loras, which are too strong; if it stays, one is damaged"
+            if any(lora.scale for lora in request.loras)
+            else "Send the job again with another seed; if it stays, the weights are damaged"
+        )
         raise GenerationFailed(
-            "The model made an image that isn't finite: no cost is reported. Send the job again "
-            "with another seed; if it stays, the weights are damaged."
+            f"The model made an image that isn't finite: no cost is reported. {remedy}."
         )
     left, top = (width - request.width) // 2, (height - request.height) // 2
     cropped = image[..., top : top + request.height, left : left + request.width]

@@ -394,6 +394,12 @@ def test_what_is_no_safetensors_file(tmp_path, layers, content):
     assert said.startswith(("is no sound safetensors file", "is no LoRA"))
 
 
+def test_a_header_of_far_more_than_a_lora_has(tmp_path, of, layers):
+    words = {"ss_tag_frequency": "x" * reading.MAX_HEADER}
+    file = save(good(of), tmp_path / "lora.safetensors", **words)
+    assert "is no sound safetensors file" in clause(file, layers)
+
+
 def test_a_file_that_was_cut_off(tmp_path, of, layers):
     file = tmp_path / "lora.safetensors"
     save_file(good(of), file)

@@ -36,6 +36,8 @@ LOW_RANK = frozenset({"down", "up", "alpha"})
 LOKR = frozenset(
     {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "alpha"}
 )
+MAX_HEADER = 16 << 20
+"""Bytes: what a LoRA of every layer takes and much metadata, but not minutes to look through."""
 COMPONENTS = ("transformer", "text_encoder")
 """Those that can be changed."""
 UNUSED = "text_encoder_text_projection"
@@ -53,6 +55,8 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
     # Read, not mapped: a mapped file that is overwritten changes the picture, or ends the process.
     content = file.read_bytes()
     try:
+        if int.from_bytes(content[:8], "little") > MAX_HEADER:
+            raise ValueError
         tensors = load(content)
         metadata = trainers.metadata(content)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError):

@@ -334,6 +334,24 @@ def test_layers_that_were_left_alone_dont_count(tmp_path, of, layers):
     assert len(reading.read(file, layers, 256).deltas) == 1
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "transformer.time_text_embed.guidance_embedder.linear_1",
+        "lora_transformer_time_text_embed_guidance_embedder_linear_1",
+        "lora_unet_guidance_in_in_layer",
+    ],
+)
+def test_what_changes_guidance_has_no_effect_where_none_is_taken(tmp_path, of, layers, module):
+    name = "time_text_embed.guidance_embedder.linear_1"
+    outputs, inputs = of[name]
+    pair = {module: (torch.ones(2, inputs), torch.ones(outputs, 2))}
+    file = save(good(of) | lora_files.diffusers_keys(pair, ""), tmp_path / "lora.safetensors")
+    of_schnell = {name: shape for name, shape in layers.items() if "guidance" not in name}
+    assert len(reading.read(file, of_schnell, 256).deltas) == 1
+    assert len(reading.read(file, layers, 256).deltas) == 2
+
+
 def test_two_sets_of_weights_for_one_layer(tmp_path, of, layers):
     qkv = {"double_blocks.0.img_attn.qkv": (torch.ones(4, 128), torch.ones(384, 4))}
     tensors = good(of) | lora_files.kohya_keys(qkv, 4)

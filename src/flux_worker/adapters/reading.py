@@ -6,6 +6,7 @@ doesn't know, forgets alphas of the final layer, and takes FLUX's own sizes alon
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +41,11 @@ MAX_HEADER = 16 << 20
 """Bytes: what a LoRA of every layer takes and much metadata, but not minutes to look through."""
 COMPONENTS = ("transformer", "text_encoder")
 """Those that can be changed."""
-UNUSED = "text_encoder_text_projection"
-"""FLUX takes CLIP's pooled output as it is before this layer."""
+UNUSED = re.compile(
+    r"text_encoder_text_projection"
+    r"|transformer_(time_text_embed_guidance_embedder|guidance_in)_.*"
+)
+"""FLUX takes CLIP's pooled output as it is before this layer; and schnell takes no guidance."""
 
 
 def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
@@ -73,9 +77,9 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
     modules = _modules(tensors)
     for module, factors in modules.items():
         name = names.resolve(module)
-        if name == UNUSED or not _has_effect(factors):
-            continue
         parts = index.get(name)
+        if not _has_effect(factors) or (parts is None and UNUSED.fullmatch(name)):
+            continue
         if parts is None or not (factors.keys() <= LOW_RANK or factors.keys() <= LOKR):
             raise Unfit(suspects.clause(module, modules, metadata))
         for part in parts:

@@ -162,6 +162,17 @@ def test_diffusers_alphas_in_the_metadata(tmp_path, model, of, layers):
     same(dense(reading.read(file, layers, 256), layers), by_peft(model, split, ALPHA))
 
 
+def test_what_diffusers_saves_of_the_transformer_alone(tmp_path, layers):
+    """Its file has no prefixes, neither at the tensors nor at the metadata."""
+    model, name = lora_files.transformer(), "transformer_blocks.0.attn.to_q"
+    model.add_adapter(peft.LoraConfig(r=2, lora_alpha=6, target_modules=[name]))
+    layer = model.get_submodule(name)
+    layer.lora_B["default"].weight.data.fill_(0.1)
+    model.save_lora_adapter(tmp_path, weight_name="lora.safetensors")
+    adapter = reading.read(tmp_path / "lora.safetensors", layers, 256)
+    same(dense(adapter, layers), {name: layer.get_delta_weight("default").detach()})
+
+
 def test_each_component_has_its_own_alphas(tmp_path, layers):
     pairs = {
         name: (torch.ones(2, layers[name][1]), torch.ones(layers[name][0], 2))

@@ -22,7 +22,7 @@ FACTOR = re.compile(
 HALVES = {"A": "down", "B": "up"}
 
 DIFFUSERS_METADATA = "lora_adapter_metadata"
-"""Where diffusers' `save_lora_weights` puts PEFT's configuration, as JSON."""
+"""Where diffusers' `save_lora_weights` and `save_lora_adapter` put PEFT's configuration in JSON."""
 
 MAX_NAME = 300
 """Far more than any layer's; a longer one takes the pattern above too long."""
@@ -79,16 +79,18 @@ def scales(said: Metadata, component: str) -> Scales:
     prefix = f"{component}."
     try:
         given: Any = json.loads(said.get(DIFFUSERS_METADATA, "{}"))
-        config = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-        alpha = config.get("lora_alpha")
-        of_layers = config.get("alpha_pattern") or {}
+        # A model that is saved by itself, not as part of a pipeline, has no prefix.
+        if any("." in key for key in given):
+            given = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+        alpha = given.get("lora_alpha")
+        of_layers = given.get("alpha_pattern") or {}
         # They may be regular expressions, which a stranger's file could make run for ever.
         if not all(re.fullmatch(r"[\w.]+", name) for name in of_layers):
             raise ValueError
         return Scales(
             None if alpha is None else _finite(alpha),
             {name: _finite(value) for name, value in of_layers.items()},
-            bool(config.get("use_rslora")),
+            bool(given.get("use_rslora")),
         )
     except (AttributeError, OverflowError, RecursionError, TypeError, ValueError):
         raise ValueError(DIFFUSERS_METADATA) from None

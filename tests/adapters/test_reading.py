@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import lora_files
 import peft
@@ -162,15 +163,23 @@ def test_diffusers_alphas_in_the_metadata(tmp_path, model, of, layers):
     same(dense(reading.read(file, layers, 256), layers), by_peft(model, split, ALPHA))
 
 
-def test_what_diffusers_saves_of_the_transformer_alone(tmp_path, layers):
+@pytest.mark.parametrize(
+    "config",
+    [
+        peft.LoraConfig(r=2, lora_alpha=6, init_lora_weights=False),
+        peft.LoKrConfig(r=2, alpha=6, init_weights=False),
+        peft.LoKrConfig(r=64, alpha=16, init_weights=False),  # both factors are whole
+    ],
+    ids=["LoRA", "LoKr", "LoKr of whole factors"],
+)
+def test_what_diffusers_saves_of_the_transformer_alone(tmp_path, layers, config):
     """Its file has no prefixes, neither at the tensors nor at the metadata."""
     model, name = lora_files.transformer(), "transformer_blocks.0.attn.to_q"
-    model.add_adapter(peft.LoraConfig(r=2, lora_alpha=6, target_modules=[name]))
-    layer = model.get_submodule(name)
-    layer.lora_B["default"].weight.data.fill_(0.1)
+    model.add_adapter(replace(config, target_modules=[name]))
     model.save_lora_adapter(tmp_path, weight_name="lora.safetensors")
     adapter = reading.read(tmp_path / "lora.safetensors", layers, 256)
-    same(dense(adapter, layers), {name: layer.get_delta_weight("default").detach()})
+    wanted = model.get_submodule(name).get_delta_weight("default").detach()
+    same(dense(adapter, layers), {name: wanted})
 
 
 def test_each_component_has_its_own_alphas(tmp_path, layers):

@@ -73,6 +73,7 @@ def test_rank_stabilised_ones_are_divided_by_the_root():
         '{"transformer.alpha_pattern": {"a": NaN}}',
         '{"transformer.alpha_pattern": [1]}',
         '{"transformer.lora_alpha": "x"}',
+        '{"transformer.r": 0}',
         '{"transformer.lora_alpha": 1e999}',
         '{"transformer.lora_alpha": 1%s}' % ("0" * 400),
         "[" * 100_000,

@@ -123,23 +123,25 @@ def _has_effect(factors: Factors) -> bool:
 def _delta(module: str, factors: Factors, parts: Parts, scales: Mapping[str, Scales]) -> Delta:
     """Build a layer's delta, in whatever shape it comes."""
     alpha = _number(module, factors.get("alpha"))
-    for name, tensor in factors.items():
+    for factor, tensor in factors.items():
         # kohya's and LyCORIS' alphas are integers where they were left to be the rank.
-        is_number = tensor.is_floating_point() or name == "alpha"
+        is_number = tensor.is_floating_point() or factor == "alpha"
         if not is_number or not torch.isfinite(tensor.float()).all():
             raise Unfit(f"is damaged: {suspects.shown(module)} isn't of finite numbers")
+    component, _, name = parts[0].layer.partition(".")
+    said = scales[component]
     try:
         if factors.keys() & (LOKR - {"alpha"}):
-            left, right = (_lokr_factor(factors, name) for name in ("lokr_w1", "lokr_w2"))
+            left, right = (_lokr_factor(factors, each) for each in ("lokr_w1", "lokr_w2"))
             delta = Kronecker(parts, left, right)
+            if alpha is None:
+                return replace(delta, scale=said.of(name, delta.rank or said.rank, None))
             # LyCORIS scales where there is a rank, and not where both factors are whole.
-            scale = alpha / delta.rank if alpha is not None and delta.rank else 1.0
-            return replace(delta, scale=scale)
+            return replace(delta, scale=alpha / delta.rank if delta.rank else 1.0)
         up, down = factors["up"], factors["down"]
         if up.ndim != 2 or down.ndim != 2 or up.shape[1] != down.shape[0]:
             raise ValueError
-        component, _, name = parts[0].layer.partition(".")
-        return LowRank(parts, up, down, scales[component].of(name, len(down), alpha))
+        return LowRank(parts, up, down, said.of(name, len(down), alpha))
     except KeyError as missing:
         raise Unfit(
             f"is incomplete: {suspects.shown(module)} has no {missing.args[0]} matrix"

@@ -40,8 +40,10 @@ class Scales:
     """Alphas of layers whose names are these, or end so."""
     rank_stabilised: bool = False
     """By the rank's root: https://arxiv.org/abs/2312.03732."""
+    rank: float = 1.0
+    """Of layers whose factors don't show it: PEFT scales these, too."""
 
-    def of(self, module: str, rank: int, alpha: float | None) -> float:
+    def of(self, module: str, rank: float, alpha: float | None) -> float:
         """Return what the product of a layer's factors is multiplied with."""
         if alpha is None:
             ending = (v for k, v in self.of_layers.items() if f".{module}".endswith(f".{k}"))
@@ -82,7 +84,10 @@ def scales(said: Metadata, component: str) -> Scales:
         # A model that is saved by itself, not as part of a pipeline, has no prefix.
         if any("." in key for key in given):
             given = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-        alpha = given.get("lora_alpha")
+        alpha = given.get("lora_alpha", given.get("alpha"))  # the latter is LoKr's
+        rank = _finite(given.get("r", 1))
+        if rank <= 0:
+            raise ValueError
         of_layers = given.get("alpha_pattern") or {}
         # They may be regular expressions, which a stranger's file could make run for ever.
         if not all(re.fullmatch(r"[\w.]+", name) for name in of_layers):
@@ -91,6 +96,7 @@ def scales(said: Metadata, component: str) -> Scales:
             None if alpha is None else _finite(alpha),
             {name: _finite(value) for name, value in of_layers.items()},
             bool(given.get("use_rslora")),
+            rank,
         )
     except (AttributeError, OverflowError, RecursionError, TypeError, ValueError):
         raise ValueError(DIFFUSERS_METADATA) from None

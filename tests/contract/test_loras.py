@@ -34,6 +34,7 @@ def error_of(given):
         ("o/n/a.safetensors@refs/pr/1", HubFile("o/n", "refs/pr/1", "a.safetensors")),
         ("crescent.safetensors", LocalFile("crescent.safetensors")),
         ("crescent", LocalFile("crescent.safetensors")),
+        ("Crescent.SafeTensors", LocalFile("Crescent.SafeTensors")),
         ("v1.2 größer", LocalFile("v1.2 größer.safetensors")),
     ],
 )  # fmt: skip

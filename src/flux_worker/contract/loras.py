@@ -75,7 +75,7 @@ def source(path: str) -> Source:
     if path.lower().endswith(PICKLES):
         raise ValueError(NO_PICKLE)
     if re.fullmatch(r"[^\\/\0]+", path) and not path.startswith("."):
-        return LocalFile(path if path.endswith(EXTENSION) else path + EXTENSION)
+        return LocalFile(path if path.lower().endswith(EXTENSION) else path + EXTENSION)
     found = REPOSITORY.fullmatch(path)
     if found is None or ".." in path or (found[2] and found[4]):
         raise ValueError(PATH_FORM)

@@ -59,6 +59,7 @@ def test_a_layer_has_many_names(module):
         "lora_te_text_model_encoder_layers_0_mlp_fc1",
         "text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1",
         "clip_l.text_model.encoder.layers.0.mlp.fc1",
+        "base_model.model.text_encoder.text_model.encoder.layers.0.mlp.fc1",
     ],
 )
 def test_so_has_one_of_clip(module):
@@ -78,6 +79,21 @@ def test_one_of_their_layers_is_three_of_ours(module, layers):
     slices = (slice(0, 8), slice(8, 16), slice(16, 24))
     wanted = [Part(f"{D}attn.{name}", rows) for name, rows in zip(layers, slices, strict=True)]
     assert list(places(module)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        ("transformer.double_blocks.1.img_attn.qkv.0", f"{D}attn.to_q"),
+        ("transformer.double_blocks.1.txt_attn.qkv.2", f"{D}attn.add_v_proj"),
+        ("transformer.single_blocks.0.linear1.1", f"{S}attn.to_k"),
+        ("transformer.single_blocks.0.linear1.3", f"{S}proj_mlp"),
+        ("transformer.img_in.proj", "transformer.x_embedder"),
+    ],
+)
+def test_onetrainer_numbers_what_is_one_layer_of_theirs(module, layer):
+    (part,) = places(module)
+    assert part == Part(layer, slice(0, LAYERS[layer][0]))
 
 
 def test_a_single_blocks_first_layer_is_four():

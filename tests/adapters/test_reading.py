@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import lora_files
 import peft
@@ -163,6 +164,49 @@ def test_diffusers_alphas_in_the_metadata(tmp_path, model, of, layers):
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        peft.LoraConfig(r=2, lora_alpha=6, init_lora_weights=False),
+        peft.LoKrConfig(r=2, alpha=6, init_weights=False),
+        peft.LoKrConfig(r=64, alpha=16, init_weights=False),  # both factors are whole
+    ],
+    ids=["LoRA", "LoKr", "LoKr of whole factors"],
+)
+def test_what_diffusers_saves_of_the_transformer_alone(tmp_path, layers, config):
+    """Its file has no prefixes, neither at the tensors nor at the metadata."""
+    model, name = lora_files.transformer(), "transformer_blocks.0.attn.to_q"
+    model.add_adapter(replace(config, target_modules=[name]))
+    model.save_lora_adapter(tmp_path, weight_name="lora.safetensors")
+    adapter = reading.read(tmp_path / "lora.safetensors", layers, 256)
+    wanted = model.get_submodule(name).get_delta_weight("default").detach()
+    same(dense(adapter, layers), {name: wanted})
+
+
+def test_each_component_has_its_own_alphas(tmp_path, layers):
+    pairs = {
+        name: (torch.ones(2, layers[name][1]), torch.ones(layers[name][0], 2))
+        for name in (
+            "transformer.x_embedder",
+            next(name for name in layers if name.startswith("text_encoder.")),
+        )
+    }
+    config = {"transformer.lora_alpha": 8, "text_encoder.lora_alpha": 1}
+    file = save(
+        lora_files.diffusers_keys(pairs, ""),
+        tmp_path / "lora.safetensors",
+        lora_adapter_metadata=json.dumps(config),
+    )
+    scales = {each.parts[0].layer: each.scale for each in reading.read(file, layers, 256).deltas}
+    assert scales == dict(zip(pairs, (4.0, 0.5), strict=True))
+
+
+def test_metadata_that_cant_be_followed(tmp_path, of, layers):
+    said = {"lora_adapter_metadata": '{"transformer.lora_alpha": 1e999}'}
+    file = save(good(of), tmp_path / "lora.safetensors", **said)
+    assert clause(file, layers).startswith("has metadata that can't be followed")
+
+
+@pytest.mark.parametrize(
     ("prefix", "alpha", "level"),
     [
         ("text_encoder.", None, "text_model."),
@@ -236,6 +280,36 @@ def test_lokr_of_three_layers_in_one(tmp_path, of, layers):
     same(dense(adapter, layers), dict(zip(qkv, rows, strict=True)))
 
 
+def test_a_lokrs_factors_are_multiplied_where_they_are_added(tmp_path, of, layers):
+    """Their product can be as large as the layer, or as whatever a file of few bytes claims."""
+    module = "transformer.transformer_blocks.0.attn.to_q"
+    outputs, inputs = of["transformer_blocks.0.attn.to_q"]
+
+    def file(outputs, inputs):
+        tensors = {
+            f"{module}.lokr_w1": torch.ones(1, 1),
+            f"{module}.lokr_w2_a": torch.ones(outputs, 1),
+            f"{module}.lokr_w2_b": torch.ones(1, inputs),
+        }
+        return save(tensors, tmp_path / "lora.safetensors")
+
+    (delta,) = reading.read(file(outputs, inputs), layers, 256).deltas
+    assert sum(each.nbytes for each in (*delta.left, *delta.right)) < 4 * outputs * inputs / 8
+    million = 10**6  # whose product has four terabytes
+    assert "is for a model of other widths" in clause(file(million, million), layers)
+
+
+def test_a_lokrs_factor_is_whole_or_in_halves(tmp_path, of, layers):
+    module = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = {
+        f"{module}.lokr_w1": torch.ones(2, 2),
+        f"{module}.lokr_w1_a": torch.ones(2, 1),
+        f"{module}.lokr_w1_b": torch.ones(1, 2),
+        f"{module}.lokr_w2": torch.ones(64, 64),
+    }
+    assert "don't match" in clause(save(tensors, tmp_path / "lora.safetensors"), layers)
+
+
 def test_the_final_layers_shift_and_scale(tmp_path, of, layers):
     rows = of["norm_out.linear"][0]
     down, up = torch.randn(2, of["norm_out.linear"][1]), torch.randn(rows, 2)
@@ -267,10 +341,35 @@ def test_layers_that_were_left_alone_dont_count(tmp_path, of, layers):
         "lora_te2_encoder_block_0.lora_down.weight": torch.ones(2, 2),
         "lora_te2_encoder_block_0.lora_up.weight": torch.zeros(2, 2),
         "lora_te2_encoder_block_0.alpha": torch.tensor(1.0),
+        "lora_te2_encoder_block_1.lora_down.weight": torch.zeros(2, 2),
+        "lora_te2_encoder_block_1.lora_up.weight": torch.ones(2, 2),
+        "lora_te2_encoder_block_2.lokr_w1": torch.ones(2, 2),
+        "lora_te2_encoder_block_2.lokr_w2_a": torch.ones(2, 1),
+        "lora_te2_encoder_block_2.lokr_w2_b": torch.zeros(1, 2),
+        "lora_te2_encoder_block_2.alpha": torch.tensor(1.0),
+        "lora_te2_encoder_block_3.alpha": torch.tensor(1.0),
         "transformer.norm.diff": torch.zeros(3),
     }
     file = save(good(of) | unknown, tmp_path / "lora.safetensors")
     assert len(reading.read(file, layers, 256).deltas) == 1
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "transformer.time_text_embed.guidance_embedder.linear_1",
+        "lora_transformer_time_text_embed_guidance_embedder_linear_1",
+        "lora_unet_guidance_in_in_layer",
+    ],
+)
+def test_what_changes_guidance_has_no_effect_where_none_is_taken(tmp_path, of, layers, module):
+    name = "time_text_embed.guidance_embedder.linear_1"
+    outputs, inputs = of[name]
+    pair = {module: (torch.ones(2, inputs), torch.ones(outputs, 2))}
+    file = save(good(of) | lora_files.diffusers_keys(pair, ""), tmp_path / "lora.safetensors")
+    of_schnell = {name: shape for name, shape in layers.items() if "guidance" not in name}
+    assert len(reading.read(file, of_schnell, 256).deltas) == 1
+    assert len(reading.read(file, layers, 256).deltas) == 2
 
 
 def test_two_sets_of_weights_for_one_layer(tmp_path, of, layers):
@@ -279,6 +378,25 @@ def test_two_sets_of_weights_for_one_layer(tmp_path, of, layers):
     assert "two sets of weights for one layer" in clause(
         save(tensors, tmp_path / "lora.safetensors"), layers
     )
+
+
+@pytest.mark.parametrize(
+    "second", ["lora_A.other.weight", "lora.down.weight", "lora_down.weight", "down.weight"]
+)
+def test_two_matrices_for_one_layer(tmp_path, of, layers, second):
+    module = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = good(of)
+    tensors[f"{module}.{second}"] = 2 * tensors[f"{module}.lora_A.weight"]
+    assert "two sets of weights for one layer" in clause(
+        save(tensors, tmp_path / "lora.safetensors"), layers
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float64, torch.bfloat16])
+def test_an_alpha_is_of_any_type(tmp_path, of, layers, dtype):
+    alpha = {"transformer.transformer_blocks.0.attn.to_q.alpha": torch.tensor(2, dtype=dtype)}
+    adapter = reading.read(save(good(of) | alpha, tmp_path / "lora.safetensors"), layers, 256)
+    assert adapter.deltas[0].scale == 0.5
 
 
 @pytest.mark.parametrize(
@@ -298,8 +416,9 @@ def test_damaged_numbers(tmp_path, of, layers, spoil, said):
     assert said in clause(save(tensors, tmp_path / "lora.safetensors"), layers)
 
 
-def test_an_alpha_is_one_number(tmp_path, of, layers):
-    tensors = good(of) | {"transformer.transformer_blocks.0.attn.to_q.alpha": torch.ones(2)}
+@pytest.mark.parametrize("alpha", [torch.ones(2), torch.empty(0), torch.tensor(1 + 1j)])
+def test_an_alpha_is_one_number(tmp_path, of, layers, alpha):
+    tensors = good(of) | {"transformer.transformer_blocks.0.attn.to_q.alpha": alpha}
     assert "isn't one number" in clause(save(tensors, tmp_path / "lora.safetensors"), layers)
 
 
@@ -311,6 +430,12 @@ def test_what_is_no_safetensors_file(tmp_path, layers, content):
     file.write_bytes(content)
     said = clause(file, layers)
     assert said.startswith(("is no sound safetensors file", "is no LoRA"))
+
+
+def test_a_header_of_far_more_than_a_lora_has(tmp_path, of, layers):
+    words = {"ss_tag_frequency": "x" * reading.MAX_HEADER}
+    file = save(good(of), tmp_path / "lora.safetensors", **words)
+    assert "is no sound safetensors file" in clause(file, layers)
 
 
 def test_a_file_that_was_cut_off(tmp_path, of, layers):

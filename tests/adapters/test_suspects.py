@@ -32,6 +32,8 @@ def told(tmp_path, tensors, **metadata):
         (pair("lora_unet_input_blocks_4_1_to_q"), "is for SDXL or Stable Diffusion, not"),
         (pair("lora_te2_text_model_encoder_layers_0_mlp_fc1"), "changes the T5 encoder"),
         (pair("transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj"), "is for FLUX.2"),
+        (pair("unet.transformer_blocks.0.attn.to_q"), "names aren't known here"),
+        (pair(Q) | {f"{Q}.lora_mid.weight": torch.ones(2, 2)}, "convolutions"),
         (pair("diffusion_model.joint_blocks.0.x_block.attn.qkv"), "is for Stable Diffusion 3"),
         (pair("transformer.transformer_blocks.0.img_mod.1"), "is for Qwen-Image"),
         (pair("diffusion_model.blocks.0.self_attn.q"), "is for Wan"),
@@ -39,6 +41,10 @@ def told(tmp_path, tensors, **metadata):
         (pair(Q, inputs=5), "is for a model of other widths: " + Q + " has 5 inputs and 8 outputs"),
         (pair("transformer.x_embedder", inputs=4), "is a control LoRA"),
         (pair("img_in", inputs=4), "is a control LoRA"),
+        (
+            pair(Q) | pair("transformer.text_projection.linear_1"),
+            "has weights for transformer.t",
+        ),
         (
             pair(Q) | {"double_blocks.0.img_attn.norm.query_norm.scale": torch.ones(2)},
             "is a control LoRA",

@@ -50,26 +50,41 @@ def test_diffusers_metadata_has_the_alphas():
         "transformer.alpha_pattern": {"attn.to_q": 2},
         "text_encoder.lora_alpha": 1,
     }
-    scales = trainers.scales({"lora_adapter_metadata": json.dumps(config)})
+    scales = trainers.scales({"lora_adapter_metadata": json.dumps(config)}, "transformer")
     assert scales.of("transformer_blocks.0.attn.to_k", 4, None) == 2
     assert scales.of("transformer_blocks.0.attn.to_q", 4, None) == 0.5
     assert scales.of("transformer_blocks.0.xattn.to_q", 4, None) == 2
     assert scales.of("transformer_blocks.0.attn.to_q", 4, 4.0) == 1
+    of_clip = trainers.scales({"lora_adapter_metadata": json.dumps(config)}, "text_encoder")
+    assert of_clip.of("encoder.layers.0.self_attn.q_proj", 4, None) == 0.25
+    assert trainers.scales({}, "transformer").of("x", 4, None) == 1
 
 
 def test_rank_stabilised_ones_are_divided_by_the_root():
     config = {"transformer.lora_alpha": 8, "transformer.use_rslora": True}
-    scales = trainers.scales({"lora_adapter_metadata": json.dumps(config)})
+    scales = trainers.scales({"lora_adapter_metadata": json.dumps(config)}, "transformer")
     assert scales.of("x", 4, None) == 8 / math.sqrt(4)
 
 
 @pytest.mark.parametrize(
     "config",
-    ['{"transformer.alpha_pattern": {"(a+)+$": 1}}', '{"transformer.lora_alpha": "x"}', "["],
+    [
+        '{"transformer.alpha_pattern": {"(a+)+$": 1}}',
+        '{"transformer.alpha_pattern": {"a": NaN}}',
+        '{"transformer.alpha_pattern": [1]}',
+        '{"transformer.lora_alpha": "x"}',
+        '{"transformer.r": 0}',
+        '{"transformer.lora_alpha": 1e999}',
+        '{"transformer.lora_alpha": 1%s}' % ("0" * 400),
+        "[" * 100_000,
+        "3",
+        "[",
+    ],
+    ids=lambda config: config[:40],
 )
 def test_what_cant_be_followed_is_no_metadata(config):
     with pytest.raises(ValueError):  # noqa: PT011
-        trainers.scales({"lora_adapter_metadata": config})
+        trainers.scales({"lora_adapter_metadata": config}, "transformer")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def error_of(given):
         ("o/n/a.safetensors@refs/pr/1", HubFile("o/n", "refs/pr/1", "a.safetensors")),
         ("crescent.safetensors", LocalFile("crescent.safetensors")),
         ("crescent", LocalFile("crescent.safetensors")),
+        ("Crescent.SafeTensors", LocalFile("Crescent.SafeTensors")),
         ("v1.2 größer", LocalFile("v1.2 größer.safetensors")),
     ],
 )  # fmt: skip
@@ -54,6 +55,12 @@ def test_a_path_leads_to_one_place(path, source):
 )
 def test_any_other_path_is_refused_with_the_three_forms(path):
     assert f"loras[0].path {loras.PATH_FORM}" in error_of([{"path": path}])
+
+
+def test_an_entry_of_many_keys_makes_no_long_sentence():
+    given = {"path": "a", **{f"key {number}": 1 for number in range(10_000)}}
+    assert len(error_of([given] * loras.MAX_LORAS)) < 1000
+    assert "loras[0].weight is unknown" in error_of([{"path": "a", "weight": 1}])
 
 
 @pytest.mark.parametrize("path", ["a.ckpt", "o/n/a.PT", "https://h/x.bin?y=1", "https://h/a%2Epth"])

@@ -34,11 +34,13 @@ def test_what_was_not_given_is_not_named():
 def test_loras_are_named_without_a_urls_query():
     loras = [
         {"path": "https://example.com/a.safetensors?token=secret#x", "scale": 0.5},
+        {"path": "https://example.com/b.safetensors#secret"},
         {"path": "owner/name@v1/what?.safetensors"},
         {"path": "moon", "scale": -1},
     ]
     assert parameters(request(loras=loras))["loras"] == [
         {"path": "https://example.com/a.safetensors", "scale": 0.5},
+        {"path": "https://example.com/b.safetensors", "scale": 1.0},
         {"path": "owner/name@v1/what?.safetensors", "scale": 1.0},
         {"path": "moon", "scale": -1.0},
     ]

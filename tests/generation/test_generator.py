@@ -1,14 +1,17 @@
 import contextlib
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 
+import lora_files
 import numpy as np
 import pytest
 import torch
 from conftest import SMALL, counting_calls, failing, request, run
 
+from flux_worker.adapters import reading
 from flux_worker.contract.catalog import DEV, SCHNELL
-from flux_worker.errors import DeviceUnusable, GenerationStopped
+from flux_worker.errors import DeviceUnusable, GenerationFailed, GenerationStopped
 from flux_worker.generation.generator import Generator
 from flux_worker.generation.inputs import Inputs
 
@@ -133,6 +136,40 @@ def test_the_text_is_never_longer_than_the_tokenizer_allows(pipe, generate):
     with counting_calls(pipe.transformer) as calls:
         generate()
     assert calls[0]["encoder_hidden_states"].shape[1] == pipe.tokenizer_2.model_max_length == 64
+
+
+@pytest.fixture
+def of_clip(tmp_path, pipe):
+    """A LoRA of CLIP alone."""
+    name = next(name for name in pipe.loras.layers if name.startswith("text_encoder."))
+    outputs, inputs = pipe.loras.layers[name]
+    factors = {name: (torch.ones(1, inputs), torch.ones(outputs, 1))}
+    file = lora_files.save(lora_files.diffusers_keys(factors, ""), tmp_path / "clip.safetensors")
+    return reading.read(file, pipe.loras.layers, 256)
+
+
+def test_a_lora_that_is_too_strong_is_named_and_leaves_nothing(pipe, of_clip):
+    generator, asked = Generator(pipe, DEV), {"loras": [{"path": "clip", "scale": 1.0}]}
+    before = generator.generate(request(), Inputs(), Event()).pixels
+    (delta,) = of_clip.deltas
+    strong = replace(of_clip, deltas=(replace(delta, scale=1e38),), digest="strong")
+    with pytest.raises(GenerationFailed, match="Lower the scales of its loras"):
+        generator.generate(request(**asked), Inputs(((strong, 1.0),)), Event())
+    after = generator.generate(request(), Inputs(), Event()).pixels
+    np.testing.assert_array_equal(before, after)
+
+
+def test_a_text_is_encoded_anew_for_every_other_change_of_clip(pipe, of_clip):
+    sets = [(), (0.5,), (0.5, 0.5), (0.5, 0.0), (1.0,), (-1.0,), (-0.0,)]
+    generator = Generator(pipe, DEV)
+    asked = request(width=256, height=256, num_inference_steps=1, negative_prompt="grey")
+
+    def drawn(generator, scales):
+        weighed = tuple((of_clip, scale) for scale in scales)
+        return generator.generate(asked, Inputs(weighed), Event()).pixels
+
+    for scales in sets:
+        np.testing.assert_array_equal(drawn(generator, scales), drawn(Generator(pipe, DEV), scales))
 
 
 def test_a_prompt_is_encoded_once(pipe):

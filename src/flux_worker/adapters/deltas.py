@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import NamedTuple, Protocol
 
 import torch
@@ -73,27 +74,39 @@ class LowRank:
         weights.addmm_(up, down, alpha=scale * self.scale)
 
 
+Factor = tuple[Tensor, ...]
+"""A matrix, or the two whose product it is: that can be as large as the layer."""
+
+
 @dataclass(frozen=True, eq=False)
 class Kronecker:
     """The Kronecker product of two matrices: LoKr, https://arxiv.org/abs/2309.14859."""
 
     parts: tuple[Part, ...]
-    left: Tensor
-    right: Tensor
+    left: Factor
+    right: Factor
     """Of both the numbers of rows multiply to the outputs, those of columns to the inputs."""
     scale: float = 1.0
-    rank: int = 0
-    """Of the factor that is a product itself, 0 where both are whole."""
+
+    @property
+    def rank(self) -> int:
+        """Of the factor that is a product itself, 0 where both are whole."""
+        return next((len(each[1]) for each in (self.right, self.left) if len(each) > 1), 0)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Its outputs and inputs."""
-        (a, b), (c, d) = self.left.shape, self.right.shape
-        return a * c, b * d
+        return (
+            len(self.left[0]) * len(self.right[0]),
+            self.left[-1].shape[1] * self.right[-1].shape[1],
+        )
 
     def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
         """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
-        left, right = (each.to(weights.device).float() for each in (self.left, self.right))
+        left, right = (
+            reduce(torch.matmul, (each.to(weights.device).float() for each in factor))
+            for factor in (self.left, self.right)
+        )
         weights.add_(torch.kron(left, right)[rows], alpha=scale * self.scale)
 
 

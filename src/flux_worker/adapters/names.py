@@ -15,6 +15,7 @@ Index = dict[str, tuple[Part, ...]]
 
 PREFIXES = {
     "base_model.model.transformer.": "transformer.",
+    "base_model.model.text_encoder.": "text_encoder.",
     "base_model.model.": "transformer.",
     "model.diffusion_model.": "transformer.",
     "diffusion_model.": "transformer.",
@@ -22,7 +23,6 @@ PREFIXES = {
     "lora_transformer_": "transformer.",
     "lora_unet_": "transformer.",
     "lycoris_": "transformer.",
-    "base_model.model.text_encoder.": "text_encoder.",
     "text_encoder.": "text_encoder.",
     "text_encoders.clip_l.transformer.": "text_encoder.",
     "clip_l.": "text_encoder.",
@@ -35,7 +35,7 @@ PREFIXES = {
     "lora_te2_": "text_encoder_2.",
     "lora_te3_": "text_encoder_2.",
 }
-"""What stands before a layer's name, and the component that it means."""
+"""What stands before a layer's name, and the component that it means; the first that fits is it."""
 
 QKV = ("attn.to_q", "attn.to_k", "attn.to_v")
 ADDED_QKV = ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj")
@@ -64,6 +64,7 @@ SINGLE = {
 }
 OUTSIDE = {
     "img_in": "x_embedder",
+    "img_in.proj": "x_embedder",
     "txt_in": "context_embedder",
     "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
     "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
@@ -119,6 +120,8 @@ def _aliases(layers: Layers) -> Iterator[tuple[str, tuple[str, ...]]]:
         for alias, names in table.items():
             stacked = tuple(block + name for name in names)
             yield f"transformer.{theirs}.{number}.{alias}", stacked
+            for place, name in enumerate(stacked):  # as OneTrainer has them where there are several
+                yield f"transformer.{theirs}.{number}.{alias}.{place}", (name,)
     for name in layers:
         # transformers has had this level, and has taken it out.
         for level, other in (("text_model.", ""), ("", "text_model.")):

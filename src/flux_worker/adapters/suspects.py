@@ -13,7 +13,7 @@ CONTROL_LORA = (
     "alone"
 )
 FAMILIES = {
-    "SDXL or Stable Diffusion": r"(down|up|input|output|mid|middle)_blocks?[._]|^unet[._]",
+    "SDXL or Stable Diffusion": r"(down|up|input|output|mid|middle)_blocks?[._]",
     "FLUX.2": r"to_qkv_mlp_proj|(double|single)_stream_modulation|ff(_context)?[._]linear_in",
     "Stable Diffusion 3": r"joint_blocks[._]",
     "Qwen-Image": r"transformer_blocks[._]\d+[._](img|txt)_m(od|lp)[._]",
@@ -26,7 +26,7 @@ KINDS = {
     "merge it into weights",
     r"hada_.*": "is a LoHa: LoRA and LoKr are supported",
     r"oft_.*": "is an OFT: LoRA and LoKr are supported",
-    r"lokr_t\d": "is a LoKr of convolutions, which this model doesn't have",
+    r"lokr_t\d|lora_mid.*": "is of convolutions, which this model doesn't have",
     r"diff": "changes {module} as a whole (diff): LoRA and LoKr are supported",
     r"diff_b|lora_B.*bias": "changes the bias of {module}: LoRA and LoKr of weights are supported",
     r"": "has {module}, which is a weight itself and no part of a LoRA",

@@ -22,7 +22,7 @@ FACTOR = re.compile(
 HALVES = {"A": "down", "B": "up"}
 
 DIFFUSERS_METADATA = "lora_adapter_metadata"
-"""Where diffusers' `save_lora_weights` puts PEFT's configuration, as JSON."""
+"""Where diffusers' `save_lora_weights` and `save_lora_adapter` put PEFT's configuration in JSON."""
 
 MAX_NAME = 300
 """Far more than any layer's; a longer one takes the pattern above too long."""
@@ -40,8 +40,10 @@ class Scales:
     """Alphas of layers whose names are these, or end so."""
     rank_stabilised: bool = False
     """By the rank's root: https://arxiv.org/abs/2312.03732."""
+    rank: float = 1.0
+    """Of layers whose factors don't show it: PEFT scales these, too."""
 
-    def of(self, module: str, rank: int, alpha: float | None) -> float:
+    def of(self, module: str, rank: float, alpha: float | None) -> float:
         """Return what the product of a layer's factors is multiplied with."""
         if alpha is None:
             ending = (v for k, v in self.of_layers.items() if f".{module}".endswith(f".{k}"))
@@ -70,28 +72,41 @@ def metadata(content: bytes) -> Metadata:
     return said if isinstance(said, dict) else {}
 
 
-def scales(said: Metadata) -> Scales:
-    """Return the scales that the metadata names.
+def scales(said: Metadata, component: str) -> Scales:
+    """Return the scales that the metadata names for a component, such as text_encoder.
 
     Raises:
-        ValueError: they can't be read.
+        ValueError: they can't be followed.
     """
-    text = said.get(DIFFUSERS_METADATA)
-    if text is None:
-        return Scales()
-    given: Any = json.loads(text)
-    prefix = "transformer."
-    config = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-    alpha = config.get("lora_alpha")
-    of_layers = config.get("alpha_pattern") or {}
-    # They may be regular expressions, which a stranger's file could make run for ever.
-    if not all(re.fullmatch(r"[\w.]+", name) for name in of_layers):
-        raise ValueError("alpha_pattern")
-    return Scales(
-        None if alpha is None else float(alpha),
-        {name: float(value) for name, value in of_layers.items()},
-        bool(config.get("use_rslora")),
-    )
+    prefix = f"{component}."
+    try:
+        given: Any = json.loads(said.get(DIFFUSERS_METADATA, "{}"))
+        # A model that is saved by itself, not as part of a pipeline, has no prefix.
+        if any("." in key for key in given):
+            given = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+        alpha = given.get("lora_alpha", given.get("alpha"))  # the latter is LoKr's
+        rank = _finite(given.get("r", 1))
+        if rank <= 0:
+            raise ValueError
+        of_layers = given.get("alpha_pattern") or {}
+        # They may be regular expressions, which a stranger's file could make run for ever.
+        if not all(re.fullmatch(r"[\w.]+", name) for name in of_layers):
+            raise ValueError
+        return Scales(
+            None if alpha is None else _finite(alpha),
+            {name: _finite(value) for name, value in of_layers.items()},
+            bool(given.get("use_rslora")),
+            rank,
+        )
+    except (AttributeError, OverflowError, RecursionError, TypeError, ValueError):
+        raise ValueError(DIFFUSERS_METADATA) from None
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def triggers(said: Metadata) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from flux_worker.contract.values import fault
 MAX_LORAS = 5
 SCALE = Bounds(-4.0, 4.0, 1.0)
 """0 means the base model; a negative scale turns the effect round."""
+MAX_KEYS = 10
+"""Of an entry."""
 MAX_PATH_CHARACTERS = 2048
 EXTENSION = ".safetensors"
 PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
@@ -73,7 +75,7 @@ def source(path: str) -> Source:
     if path.lower().endswith(PICKLES):
         raise ValueError(NO_PICKLE)
     if re.fullmatch(r"[^\\/\0]+", path) and not path.startswith("."):
-        return LocalFile(path if path.endswith(EXTENSION) else path + EXTENSION)
+        return LocalFile(path if path.lower().endswith(EXTENSION) else path + EXTENSION)
     found = REPOSITORY.fullmatch(path)
     if found is None or ".." in path or (found[2] and found[4]):
         raise ValueError(PATH_FORM)
@@ -120,7 +122,8 @@ def _scale(value: object) -> float:
 def _entry(value: object) -> object:
     if isinstance(value, Lora):
         return value
-    if not isinstance(value, Mapping):
+    # Each key that is unknown gets a clause of its own.
+    if not isinstance(value, Mapping) or len(value) > MAX_KEYS:
         raise fault('must be {"path": …, "scale": …}', value)
     return {str(key): each for key, each in value.items() if each is not None}
 

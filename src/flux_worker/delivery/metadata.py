@@ -2,6 +2,7 @@
 may be public, and a request may hold what isn't.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ def parameters(request: ImageRequest, made_by: Maker) -> dict[str, Any]:
 
 
 def _public(path: str) -> str:
-    """Leave out a URL's query, where signatures and keys are."""
-    return path.partition("?")[0] if isinstance(source(path), Url) else path
+    """Leave out a URL's query, where signatures and keys are, and what stands behind it."""
+    return re.split("[?#]", path)[0] if isinstance(source(path), Url) else path
 
 
 def _model(settings: Settings) -> str:

@@ -26,7 +26,7 @@ from flux_worker.logs import timed
 EMBEDDINGS_KEPT = 16
 """Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
 
-Clip = frozenset[tuple[str, float]]
+Clip = tuple[tuple[str, float], ...]
 """What is merged into CLIP: digests of LoRAs, and their scales."""
 
 
@@ -176,7 +176,9 @@ class Generator:
 
 
 def _changing_clip(loras: Sequence[Weighed]) -> Clip:
-    return frozenset((lora.digest, scale) for lora, scale in loras if scale and lora.changes_clip)
+    # Not as a set: one that is asked for twice counts twice.
+    changing = (each for each in loras if each[1] and each[0].changes_clip)
+    return tuple(sorted((lora.digest, scale) for lora, scale in changing))
 
 
 def _raise_if_stopped(stop: Event) -> None:
@@ -192,9 +194,13 @@ def _delivered(image: torch.Tensor, width: int, height: int, request: ImageReque
             f"{(1, 3, height, width)}: no cost is reported; the weights and the worker don't match."
         )
     if not torch.isfinite(image).all():
+        remedy = (
+            "Lower the scales of its loras, which are too strong; if it stays, one is damaged"
+            if any(lora.scale for lora in request.loras)
+            else "Send the job again with another seed; if it stays, the weights are damaged"
+        )
         raise GenerationFailed(
-            "The model made an image that isn't finite: no cost is reported. Send the job again "
-            "with another seed; if it stays, the weights are damaged."
+            f"The model made an image that isn't finite: no cost is reported. {remedy}."
         )
     left, top = (width - request.width) // 2, (height - request.height) // 2
     cropped = image[..., top : top + request.height, left : left + request.width]

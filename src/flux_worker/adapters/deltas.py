@@ -70,7 +70,7 @@ class LowRank:
 
     def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
         """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
-        up, down = (each.to(weights.device).float() for each in (self.up[rows], self.down))
+        up, down = (_near(each, weights) for each in (self.up[rows], self.down))
         weights.addmm_(up, down, alpha=scale * self.scale)
 
 
@@ -104,10 +104,14 @@ class Kronecker:
     def add_to(self, weights: Tensor, rows: slice, scale: float) -> None:
         """Add these of its rows, so much of them, to weights (rows, inputs) in float32."""
         left, right = (
-            reduce(torch.matmul, (each.to(weights.device).float() for each in factor))
+            reduce(torch.matmul, (_near(each, weights) for each in factor))
             for factor in (self.left, self.right)
         )
         weights.add_(torch.kron(left, right)[rows], alpha=scale * self.scale)
+
+
+def _near(factor: Tensor, weights: Tensor) -> Tensor:
+    return factor.to(weights.device, non_blocking=True).float()
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
     try:
         if int.from_bytes(content[:8], "little") > MAX_HEADER:
             raise ValueError
-        tensors = load(content)
+        tensors = {name: _ready(tensor) for name, tensor in load(content).items()}
         metadata = trainers.metadata(content)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise Unfit("is no sound safetensors file of a LoRA") from None
@@ -92,6 +92,11 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
         raise Unfit("is no LoRA: it has no weights that change this model")
     digest = hashlib.sha256(content).hexdigest()
     return Adapter(digest, tuple(deltas), trainers.triggers(metadata), len(content))
+
+
+def _ready(tensor: Tensor) -> Tensor:
+    """Pin a tensor where there is a GPU, which gets it in a fraction of the time then."""
+    return tensor.pin_memory() if torch.cuda.is_available() else tensor
 
 
 def _ambiguous(one: str, other: str) -> Unfit:

@@ -26,8 +26,8 @@ from flux_worker.logs import timed
 EMBEDDINGS_KEPT = 16
 """Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
 
-Clip = frozenset[tuple[str, float]]
-"""What is merged into CLIP: digests of LoRAs, and their scales."""
+Clip = tuple[tuple[str, float], ...]
+"""What is merged into CLIP: digests of LoRAs, and their scales, in order."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,9 @@ class Generator:
 
 
 def _changing_clip(loras: Sequence[Weighed]) -> Clip:
-    return frozenset((lora.digest, scale) for lora, scale in loras if scale and lora.changes_clip)
+    # Not a set: one that is named twice counts twice.
+    changing = ((lora.digest, scale) for lora, scale in loras if scale and lora.changes_clip)
+    return tuple(sorted(changing))
 
 
 def _raise_if_stopped(stop: Event) -> None:

@@ -147,8 +147,3 @@ def test_a_cache_that_cannot_be_written_to_is_the_operators_affair(bring, web, t
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_told_from_one_that_cannot_be_written_to(code):
     assert "the disk of LORA_CACHE_DIR is full" in str(refusals.unwritable(OSError(code, "x")))
-
-
-@pytest.mark.parametrize("name", ["mine", "x" * 300])
-def test_a_file_that_is_not_in_the_operators_folder(bring, name):
-    assert refusal(bring, name) == "names no file in the worker's LORA_DIR"

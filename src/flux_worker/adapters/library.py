@@ -15,7 +15,6 @@ from flux_worker.adapters.local import Signature
 from flux_worker.adapters.sharing import Shared
 from flux_worker.adapters.shelf import Shelf
 from flux_worker.contract.loras import HubFile, LocalFile, Lora, Url, source
-from flux_worker.downloads import refusals
 from flux_worker.downloads.attempts import LIMITS, Limits
 from flux_worker.downloads.cache import Cache
 from flux_worker.downloads.fetching import Fetcher
@@ -135,7 +134,7 @@ class Library:
         try:
             adapter = await asyncio.to_thread(self._read, file)
         except OSError as error:
-            raise refusals.of_file(error) from None
+            raise local.refusal(error) from None
         if now != await asyncio.to_thread(local.signature, file, self._largest):
             raise Unavailable("was changed while it was read; send the job again")
         self._local[place.name] = now, adapter.digest

@@ -61,7 +61,6 @@ class Library:
         self._fetcher = Fetcher(Hops(settings), self._cache, self._largest, limits)
         self._shelf = Shelf(HELD)
         self._adapters: Shared[Adapter] = Shared()
-        self._reads: Shared[Adapter | None] = Shared()
         self._local: dict[str, tuple[Signature, str]] = {}
 
     async def bring(self, loras: Sequence[Lora]) -> tuple[Weighed, ...]:
@@ -101,10 +100,7 @@ class Library:
         with self._cache.holding() as held:
             for afresh in (False, True):
                 digest = await self._fetcher.content(place, held, afresh=afresh)
-                adapter = self._shelf.get(digest) or await self._reads.get(
-                    digest, partial(self._from_cache, digest)
-                )
-                if adapter:
+                if adapter := self._shelf.get(digest) or await self._from_cache(digest):
                     return adapter
         raise Unavailable("was fetched, but is gone from LORA_CACHE_DIR; send the job again")
 

@@ -13,7 +13,7 @@ from flux_worker.downloads.cache import Cache, Entry
 from flux_worker.downloads.download import download
 from flux_worker.downloads.hops import Hops
 from flux_worker.downloads.part import Part
-from flux_worker.downloads.refusals import Refused, Unreached
+from flux_worker.downloads.refusals import Refused, Unavailable, Unreached
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Fetcher:
                 )
         try:
             if isinstance(source, HubFile) and source.file is None:
-                found = Entry(await self._only(source, held, afresh=afresh), None)
+                found = await self._only(source, entry, held, afresh=afresh)
             else:
                 found = await self._newest(source, entry, held)
         except Unreached:
@@ -74,9 +74,15 @@ class Fetcher:
             await asyncio.to_thread(self.cache.note, key, found)
         return found.digest
 
-    async def _only(self, source: HubFile, held: set[str], *, afresh: bool) -> str:
-        named = await hub.only_file(self.hops, source, self.limits)
-        return await self.content(named, held, afresh=afresh)
+    async def _only(
+        self, source: HubFile, entry: Entry | None, held: set[str], *, afresh: bool
+    ) -> Entry:
+        has_copy = entry is not None
+        named = await hub.only_file(self.hops, source, self.limits, has_copy=has_copy)
+        try:
+            return Entry(await self.content(named, held, afresh=afresh), None)
+        except Unreached as reason:  # the Hub has told by now: the copy isn't what is asked for
+            raise Unavailable(str(reason)) from None
 
     async def _newest(self, source: Url | HubFile, entry: Entry | None, held: set[str]) -> Entry:
         known = entry.etag if entry else None

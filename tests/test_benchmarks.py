@@ -14,8 +14,9 @@ import torch
 import yaml
 from cards import FLUX, card
 from conftest import ROOT
+from huggingface_hub import constants
 
-from benchmarks import clock, full_size, gpu, kernels, rows, throughput
+from benchmarks import clock, full_size, gpu, kernels, lora, rows, throughput
 from benchmarks.clock import Clock, Rates
 from flux_worker.engine.card import Card
 
@@ -130,6 +131,17 @@ def test_an_attention_is_known_by_its_kernels_name(kernel, named):
 
 def test_the_model_that_is_measured_has_fluxs_size():
     assert replace(full_size.DEV.count(), small_components=FLUX.small_components) == FLUX
+
+
+@pytest.mark.real
+def test_the_loras_benchmark_measures_steps_changes_and_files(monkeypatch, capsys):
+    monkeypatch.setattr(constants, "ENDPOINT", constants.ENDPOINT)  # it sets another one
+    small = ["--model", "tiny", "--files", "tiny", "--rank", "4", "--side", "64", "--rounds", "3"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.lora", *small])
+    lora.main()
+    told = capsys.readouterr().out
+    for row in ("no LoRA", "two LoRAs", "another LoRA", "none again", "held in memory"):
+        assert re.search(rf"^\| {row} \| \d+\.\d+ \|", told, re.MULTILINE)
 
 
 def bench(monkeypatch, described):

@@ -29,7 +29,7 @@ def too_large(largest: int) -> Refused:
     return Refused(f"has more than {largest // 10**6} MB, which is the worker's MAX_LORA_MB")
 
 
-def unreached(host: str, status: int | None = None) -> Unreached:
+def unreached(host: str, status: int | None) -> Unreached:
     """Return what is raised when an origin doesn't give a file that it may have."""
     did = f"answers {status}" if status else "doesn't answer, or breaks off again and again"
     return Unreached(f"can't be fetched now: {host} {did}; send the job again")

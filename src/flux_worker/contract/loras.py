@@ -98,14 +98,15 @@ def _url(text: str) -> Url:
 
 
 def _path(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    path = value.strip() if isinstance(value, str) else ""
+    if not path:
         raise fault(PATH_FORM, value)
     try:
-        source(value.strip())
+        source(path)
     except ValueError as rule:
         # Without the value: a URL may hold a key.
         raise PydanticCustomError("rule", "{rule}", {"rule": str(rule)}) from None
-    return value.strip()
+    return path
 
 
 def _scale(value: object) -> float:

@@ -44,7 +44,7 @@ async def persist(
     attempt: Callable[[], Awaitable[T]],
     host: str,
     limits: Limits,
-    is_worth_it: Callable[[], bool] = lambda: True,
+    is_worth_it: Callable[[], bool],
 ) -> T:
     """Make attempts until one succeeds.
 

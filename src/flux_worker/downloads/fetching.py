@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from flux_worker.contract.loras import HubFile, Url
 from flux_worker.downloads import hub, places
-from flux_worker.downloads.attempts import LIMITS, Limits
+from flux_worker.downloads.attempts import Limits
 from flux_worker.downloads.cache import Cache, Entry
 from flux_worker.downloads.download import download
 from flux_worker.downloads.hops import Hops
@@ -26,7 +26,7 @@ class Fetcher:
     cache: Cache
     largest: int
     """Bytes of a file."""
-    limits: Limits = LIMITS
+    limits: Limits
 
     async def content(self, source: Url | HubFile, held: set[str], *, afresh: bool = False) -> str:
         """Return the SHA-256 of what a source holds now, with the file in the cache.
@@ -48,11 +48,9 @@ class Fetcher:
         if entry:
             held.add(entry.digest)
         if isinstance(source, HubFile):
-            if entry and places.is_pinned(source):
+            if entry and (places.is_pinned(source) or constants.HF_HUB_OFFLINE):
                 return entry.digest
             if constants.HF_HUB_OFFLINE:
-                if entry:
-                    return entry.digest
                 raise Refused(
                     "isn't in the worker's cache, and with HF_HUB_OFFLINE no Hub is asked"
                 )

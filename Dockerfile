@@ -32,9 +32,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src/flux_worker src/flux_worker
 RUN pip install --no-deps . && rm -r build src
 COPY builder/__init__.py builder/bake_weights.py builder/
-# python -m benchmarks.gpu measures this card, without weights.
+# python -m benchmarks.gpu and benchmarks.lora measure this card, without weights.
 COPY benchmarks/__init__.py benchmarks/clock.py benchmarks/full_size.py benchmarks/gpu.py \
-     benchmarks/kernels.py benchmarks/rows.py benchmarks/table.py benchmarks/
+     benchmarks/kernels.py benchmarks/lora.py benchmarks/rows.py benchmarks/table.py benchmarks/
 COPY handler.py test_input.json ./
 
 # BAKE=schnell, dev, krea-dev or any owner/name, each also @revision, puts these weights into the image;

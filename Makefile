@@ -54,6 +54,7 @@ bench: $(VENV)/ready  ## measure, on this machine, beside each bar; takes half a
 	$(RUN) -m benchmarks.encoding
 	$(RUN) -m benchmarks.first_image
 	$(RUN) -m benchmarks.loading
+	$(RUN) -m benchmarks.lora
 
 lock: $(VENV)/ready  ## pin the versions that pyproject.toml asks for
 	$(RUN) -m builder.lock

@@ -27,6 +27,8 @@ def attention(work: Callable[[], object], device: torch.device) -> str:
 
 def attention_in(kernel: str) -> str | None:
     """Return the part of a kernel's name that tells the implementation, if it is an attention's."""
-    # Inductor's own kernels are named after the operators beside them.
-    found = None if kernel.startswith("triton_") else ATTENTION.search(kernel)
+    # Inductor's own kernels are named after the operators beside them; and one operator only
+    # chooses among the implementations, which on a busy CPU can take longer than a small one.
+    is_another = kernel.startswith("triton_") or kernel == "aten::scaled_dot_product_attention"
+    found = None if is_another else ATTENTION.search(kernel)
     return found[0] if found else None

@@ -175,7 +175,7 @@ async def files(architecture: Architecture, rank: int, folder: Path, rounds: int
     size = (folder / "served.safetensors").stat().st_size
     taken: dict[str, list[float]] = {"downloaded": [], "cached on disk": [], "held in memory": []}
     with _serving(folder / "served.safetensors") as address:
-        constants.ENDPOINT = address
+        constants.ENDPOINT = address  # a mirror of the operator's, which may be on loopback
         wanted = [Lora(path="owner/name/file.safetensors")]
         for number in range(max(1, rounds // 3)):
             settings = Settings(lora_cache_dir=folder / f"cache{number}")

@@ -1,5 +1,6 @@
 """The benchmarks run here as they do on a GPU, in small."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -14,7 +15,6 @@ import torch
 import yaml
 from cards import FLUX, card
 from conftest import ROOT
-from huggingface_hub import constants
 
 from benchmarks import clock, full_size, gpu, kernels, lora, rows, throughput
 from benchmarks.clock import Clock, Rates
@@ -133,17 +133,6 @@ def test_the_model_that_is_measured_has_fluxs_size():
     assert replace(full_size.DEV.count(), small_components=FLUX.small_components) == FLUX
 
 
-@pytest.mark.real
-def test_the_loras_benchmark_measures_steps_changes_and_files(monkeypatch, capsys):
-    monkeypatch.setattr(constants, "ENDPOINT", constants.ENDPOINT)  # it sets another one
-    small = ["--model", "tiny", "--files", "tiny", "--rank", "4", "--side", "64", "--rounds", "3"]
-    monkeypatch.setattr(sys, "argv", ["benchmarks.lora", *small])
-    lora.main()
-    told = capsys.readouterr().out
-    for row in ("no LoRA", "two LoRAs", "another LoRA", "none again", "held in memory"):
-        assert re.search(rf"^\| {row} \| \d+\.\d+ \|", told, re.MULTILINE)
-
-
 def bench(monkeypatch, described):
     """A benchmark that takes this machine's CPU for a card."""
     monkeypatch.setattr(Card, "of", classmethod(lambda cls, device: described))
@@ -180,3 +169,18 @@ def test_the_gpus_time_is_read_from_log_lines_however_small_a_number_is(tmp_path
     lines = [{"message": "job completed", "seconds": fields}, {"message": "job refused"}]
     log.write_text("--- Starting ---\n" + "\n".join(map(json.dumps, lines)))
     assert throughput.busy_seconds(log) == [pytest.approx(0.75, rel=1e-3)]
+
+
+@pytest.mark.real
+def test_what_loras_cost_is_measured_for_steps_changes_and_files(tmp_path):
+    bench = lora.Bench(full_size.TINY, torch.device("cpu"), 4, tmp_path)
+    steps = lora.steps(bench, 64, rounds=1)
+    changes = lora.merges(bench, rounds=1)
+    files = asyncio.run(lora.files(full_size.TINY, 4, tmp_path, rounds=1))
+    assert re.findall(r"\| (.*? LoRAs?) \| [\d.]+ \| [\d.]+ \|", steps) == [
+        *("no LoRA", "one LoRA", "two LoRAs"),
+    ]
+    taken = {name: float(ms) for name, ms in re.findall(r"\| (.+?) \| ([\d.]+) \|", changes)}
+    assert taken["the same one again"] < taken["another LoRA"]
+    for name in ("downloaded", "cached on disk", "held in memory"):
+        assert re.search(rf"\| {name} \| [\d.]+ \|", files)

@@ -18,6 +18,8 @@ from conftest import ROOT, SMALL
 from PIL import Image
 from running_platform import DEV, SCHNELL, serving_both
 
+from builder.demo_loras.judge import look_closely
+
 pytestmark = pytest.mark.real
 
 FEW_STEPS = {"runpod": {"num_inference_steps": 2}}
@@ -41,9 +43,8 @@ def ai_sdk(platform, node):
 
     def generate(model="flux-1-dev", **options):
         base = f"{platform.url}/v2/black-forest-labs-{model}"
-        answer = node(
-            "ai_sdk.mjs", model=f"black-forest-labs/{model}", baseURL=base, prompt="x", **options
-        )
+        asked = {"model": f"black-forest-labs/{model}", "baseURL": base, "prompt": "x", **options}
+        answer = node("ai_sdk.mjs", **asked)
         images = answer.get("images", [])
         return answer.get("error") or [Image.open(io.BytesIO(base64.b64decode(i))) for i in images]
 
@@ -74,6 +75,20 @@ def test_the_ai_sdk_gets_two_images_with_its_options(ai_sdk):
     options = {**FEW_STEPS["runpod"], "guidance": 0, "negative_prompt": "red", "output_format": "x"}
     images = ai_sdk(size="512x512", n=2, providerOptions={"runpod": options | {"cost": None}})
     assert len({image.tobytes() for image in images}) == 2
+
+
+def test_the_ai_sdks_loras_draw_what_the_model_cant(ai_sdk):
+    """It forwards them to endpoints of Flux, of which Runpod has none that takes any."""
+    given = {"prompt": "a yellow moon on a green background", "size": "512x512", "seed": 1}
+    options = {"num_inference_steps": 14, "guidance": 3.5}
+    moon = [{"path": "demo-moon", "scale": 1.0}]
+    before, drawn, after = (
+        ai_sdk(**given, providerOptions={"runpod": {**options, "loras": loras}})[0]
+        for loras in ([], moon, [])
+    )
+    assert look_closely(drawn).shape == "moon"
+    assert look_closely(before).shape != "moon"
+    assert before.tobytes() == after.tobytes()
 
 
 def test_the_ai_sdk_says_what_is_wrong(ai_sdk):

@@ -140,13 +140,11 @@ class Web:
         ]
         return url
 
-    def put_hub(
-        self, repository: str, files: Mapping[str, bytes], sha: str, *revisions: str
-    ) -> None:
+    def put_hub(self, repository: str, files: Mapping[str, bytes], sha: str) -> None:
         """Serve a repository as https://huggingface.co does: large files are at a CDN."""
         told = {"sha": sha, "siblings": [{"rfilename": name} for name in files]}
         hub = "https://huggingface.co"
-        for revision in ("main", sha, *revisions):
+        for revision in ("main", sha):
             answer = json.dumps(told).encode()
             self.put(f"{hub}/api/models/{repository}/revision/{revision}", whole(answer))
             for name, data in files.items():

@@ -7,35 +7,9 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
 from flux_worker.adapters import reading
+from flux_worker.adapters.names import DOUBLE, OUTSIDE, SINGLE
 
 RANK = 4
-QKV = ("attn.to_q", "attn.to_k", "attn.to_v")
-ADDED = ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj")
-DOUBLE = {
-    "img_attn.qkv": QKV,
-    "img_attn.proj": ("attn.to_out.0",),
-    "img_mlp.0": ("ff.net.0.proj",),
-    "img_mlp.2": ("ff.net.2",),
-    "img_mod.lin": ("norm1.linear",),
-    "txt_attn.qkv": ADDED,
-    "txt_attn.proj": ("attn.to_add_out",),
-    "txt_mlp.0": ("ff_context.net.0.proj",),
-    "txt_mlp.2": ("ff_context.net.2",),
-    "txt_mod.lin": ("norm1_context.linear",),
-}
-SINGLE = {
-    "linear1": (*QKV, "proj_mlp"),
-    "linear2": ("proj_out",),
-    "modulation.lin": ("norm.linear",),
-}
-OUTSIDE = {
-    "img_in": "x_embedder",
-    "txt_in": "context_embedder",
-    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
-    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
-    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
-    "final_layer.linear": "proj_out",
-}
 
 
 def transformer():
@@ -67,6 +41,8 @@ def groups(of):
         numbers = {name.split(".")[1] for name in of if name.startswith(f"{kind}.")}
         for number in sorted(numbers, key=int):
             for bfl, names in table.items():
+                if bfl.startswith("processor."):  # XLabs'
+                    continue
                 stacked = tuple(f"{kind}.{number}.{name}" for name in names)
                 named[f"{theirs}.{number}.{bfl}"] = stacked
     return named

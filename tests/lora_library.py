@@ -15,6 +15,7 @@ from flux_worker.adapters.deltas import Adapter, Layers, Unfit, Weighed
 from flux_worker.adapters.library import Library
 from flux_worker.contract.loras import Lora
 from flux_worker.downloads.attempts import Limits
+from flux_worker.errors import InvalidRequest
 from flux_worker.settings import Settings
 
 
@@ -74,3 +75,16 @@ def bring(make_library: Callable[..., Library]) -> Callable[..., tuple[Weighed, 
         return asyncio.run(make_library(**settings).bring([Lora(path=path) for path in paths]))
 
     return bring
+
+
+@pytest.fixture
+def refusal(bring: Callable[..., tuple[Weighed, ...]]) -> Callable[..., str]:
+    """What is said of a path, which is refused; never the secrets of these tests."""
+
+    def refusal(path: str, **settings: Any) -> str:
+        with pytest.raises(InvalidRequest) as raised:
+            bring(path, **settings)
+        assert "hush" not in str(raised.value)
+        return str(raised.value).removeprefix("Invalid parameter: loras[0].path ")
+
+    return refusal

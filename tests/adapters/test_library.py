@@ -11,7 +11,6 @@ from rights import forbidden
 from safetensors.torch import save
 from torch import zeros
 
-from flux_worker.adapters import library
 from flux_worker.contract.loras import Lora
 from flux_worker.errors import GenerationFailed, InvalidRequest
 
@@ -80,10 +79,10 @@ def test_an_origin_that_is_down_is_no_fault_of_the_callers(bring, web):
 def test_a_file_is_read_again_only_when_it_has_changed(make_library, folder, reader):
     file = folder / "mine.safetensors"
     file.write_bytes(lora(1))
-    shelf = make_library()
+    library = make_library()
 
     def brought():
-        return digests(asyncio.run(shelf.bring([Lora(path="mine")])))
+        return digests(asyncio.run(library.bring([Lora(path="mine")])))
 
     assert brought() == brought() == [digest(lora(1))]
     assert len(reader.read) == 1
@@ -119,16 +118,16 @@ def test_a_symlink_of_the_operators_may_lead_elsewhere(bring, folder, tmp_path):
 # -- once for all
 
 
-def bringing(shelf, *paths):
-    return asyncio.create_task(shelf.bring([Lora(path=path) for path in paths]))
+def bringing(library, *paths):
+    return asyncio.create_task(library.bring([Lora(path=path) for path in paths]))
 
 
 def test_many_jobs_share_one_download_and_one_read(make_library, web, reader):
     web.put(URL, lora())
 
     async def jobs():
-        shelf = make_library()
-        return await asyncio.gather(*(bringing(shelf, URL, URL) for _ in range(5)))
+        library = make_library()
+        return await asyncio.gather(*(bringing(library, URL, URL) for _ in range(5)))
 
     brought = asyncio.run(jobs())
     assert {digests(each)[0] for each in brought} == {digest(lora())}
@@ -138,10 +137,10 @@ def test_many_jobs_share_one_download_and_one_read(make_library, web, reader):
 def test_the_same_loras_cost_a_question_and_no_reading(make_library, web, reader):
     web.put(URL, lora())
     web.put(OTHER_URL, lora())
-    shelf = make_library()
+    library = make_library()
     for _ in range(3):
-        asyncio.run(shelf.bring([Lora(path=URL)]))
-    asyncio.run(shelf.bring([Lora(path=OTHER_URL)]))  # the same content
+        asyncio.run(library.bring([Lora(path=URL)]))
+    asyncio.run(library.bring([Lora(path=OTHER_URL)]))  # the same content
     assert len(reader.read) == 1
     assert web.sent(URL) == [200, 304, 304]
 
@@ -202,8 +201,8 @@ def test_a_download_goes_on_for_the_other_job_that_wants_it(make_library, held, 
     begun, go, _, data = held
 
     async def stop_one():
-        shelf = make_library()
-        jobs = [bringing(shelf, URL), bringing(shelf, URL)]
+        library = make_library()
+        jobs = [bringing(library, URL), bringing(library, URL)]
         await until(begun)
         jobs[0].cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -219,13 +218,13 @@ def test_a_stopped_download_can_be_begun_anew(make_library, held, web):
     begun, _, ended, _ = held
 
     async def begin_again():
-        shelf = make_library()
-        job = bringing(shelf, URL)
+        library = make_library()
+        job = bringing(library, URL)
         await until(begun)
         job.cancel()
         await until(ended)
         web.put(URL, lora())
-        return await bringing(shelf, URL)
+        return await bringing(library, URL)
 
     assert digests(asyncio.run(begin_again())) == [digest(lora())]
 
@@ -264,16 +263,16 @@ def test_a_set_larger_than_the_cache_is_brought_all_the_same(make_library, web, 
     urls = [f"https://files.example/{number}.safetensors" for number in range(5)]
     for number, url in enumerate(urls):
         web.put(url, lora(number))
-    shelf = make_library()
-    monkeypatch.setattr(shelf._cache, "_limit", len(lora()) + 1)
-    brought = asyncio.run(shelf.bring([Lora(path=url) for url in urls]))
+    library = make_library()
+    monkeypatch.setattr(library._cache, "_limit", len(lora()) + 1)
+    brought = asyncio.run(library.bring([Lora(path=url) for url in urls]))
     assert digests(brought) == [digest(lora(number)) for number in range(5)]
 
 
 def test_a_large_lora_is_not_held(make_library, web, reader, monkeypatch):
-    monkeypatch.setattr(library, "HELD", len(lora()) - 1)
+    monkeypatch.setattr("flux_worker.adapters.library.HELD", len(lora()) - 1)
     web.put(URL, lora())
-    shelf = make_library()
+    library = make_library()
     for _ in range(2):
-        asyncio.run(shelf.bring([Lora(path=URL)]))
+        asyncio.run(library.bring([Lora(path=URL)]))
     assert len(reader.read) == 2

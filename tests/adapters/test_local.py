@@ -29,10 +29,11 @@ def test_a_file_that_is_too_large_is_not_read(file):
         local.signature(file, 9)
 
 
-def test_a_folder_and_a_pipe_are_no_files(tmp_path):
+def test_what_is_not_there_or_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
-    for path in (tmp_path, tmp_path / "pipe", tmp_path / "loop", tmp_path / "pipe/below"):
+    names = ("", "pipe", "loop", "pipe/below", "gone", "x" * 300, "nul\0")
+    for path in (tmp_path / name for name in names):
         with pytest.raises(Refused, match="names no file in the worker's LORA_DIR"):
             local.signature(path, 10)
 

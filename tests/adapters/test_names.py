@@ -138,23 +138,25 @@ def flux():
     }
 
 
-KOHYA = [
-    *("double_blocks_0_img_attn_qkv", "double_blocks_18_txt_attn_qkv", "double_blocks_3_img_mlp_0"),
-    *("double_blocks_0_txt_mlp_2", "double_blocks_0_img_mod_lin", "single_blocks_37_linear1"),
-    *("single_blocks_0_linear2", "single_blocks_5_modulation_lin", "double_blocks_0_txt_attn_proj"),
-    *("final_layer_linear", "final_layer_adaLN_modulation_1"),
+BLOCKS = (("double_blocks", (0, 18), names.DOUBLE), ("single_blocks", (0, 37), names.SINGLE))
+THEIRS = [
+    f"{blocks}.{number}.{name}"
+    for blocks, numbers, table in BLOCKS
+    for number in numbers
+    for name in table
 ]
-XLABS = [
-    *("double_blocks.0.processor.qkv_lora1", "double_blocks.18.processor.qkv_lora2"),
-    *("double_blocks.2.processor.proj_lora1", "double_blocks.2.processor.proj_lora2"),
-    *("single_blocks.37.processor.qkv_lora", "single_blocks.0.processor.proj_lora"),
-]
+XLABS = [name for name in THEIRS if ".processor." in name]
+KOHYA = [name for name in THEIRS if name not in XLABS] + [*names.OUTSIDE, names.SWAPPED[0]]
 
 
 @pytest.mark.parametrize(
     ("modules", "down", "up"),
     [
-        ([f"lora_unet_{name}" for name in KOHYA], ".lora_down.weight", ".lora_up.weight"),
+        (
+            [f"lora_unet_{names.flat(name)}" for name in KOHYA],
+            ".lora_down.weight",
+            ".lora_up.weight",
+        ),
         (XLABS, ".down.weight", ".up.weight"),
     ],
     ids=["kohya", "xlabs"],

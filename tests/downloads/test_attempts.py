@@ -9,7 +9,7 @@ from flux_worker.downloads.refusals import Refused, Unavailable, Unreached
 QUICK = Limits(5, (0, 0))
 
 
-def persisting(*outcomes, limits=QUICK, **options):
+def persisting(*outcomes, limits=QUICK, is_worth_it=lambda: True):
     left = list(outcomes)
 
     async def attempt():
@@ -20,7 +20,7 @@ def persisting(*outcomes, limits=QUICK, **options):
             await outcome()
         return outcome
 
-    return asyncio.run(persist(attempt, "files.example", limits, **options)), left
+    return asyncio.run(persist(attempt, "files.example", limits, is_worth_it)), left
 
 
 def test_the_first_success_counts():

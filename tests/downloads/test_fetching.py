@@ -112,12 +112,13 @@ def test_while_the_origin_has_trouble_the_copy_serves(bring, web, repository, ca
     assert warning.fields["host"] in ("files.example", "huggingface.co")
 
 
-def test_while_the_origin_is_gone_the_copy_serves(bring, web):
+@pytest.mark.parametrize("path", [URL, "owner/name", "owner/name/a.safetensors"])
+def test_while_the_origin_is_gone_the_copy_serves(bring, web, repository, path):
     web.put(URL, lora(1))
-    bring(URL)
-    web.put(URL, lambda request: request.drop())
+    bring(path)
+    web.pages = {url: [lambda request: request.drop()] for url in web.pages}
     before = len(web.asked)
-    assert content(bring(URL)) == digest(lora(1))
+    assert content(bring(path)) == digest(lora(1))
     assert len(web.asked) <= before + 2  # aiohttp asks twice; the job isn't kept waiting for more
 
 
@@ -144,6 +145,14 @@ def test_a_new_file_that_does_not_come_is_not_replaced_by_the_old(bring, web):
     web.put(URL, broken)
     with pytest.raises(GenerationFailed, match="send the job again"):
         bring(URL)
+
+
+def test_a_new_commit_that_does_not_come_is_not_replaced_by_the_old(bring, web, repository):
+    bring("owner/name")
+    web.put_hub("owner/name", {"a.safetensors": lora(2)}, "d" * 40)
+    web.put(f"{HUB}/owner/name/resolve/{'d' * 40}/a.safetensors", status(503))
+    with pytest.raises(GenerationFailed, match="send the job again"):
+        bring("owner/name")
 
 
 def test_offline_the_hub_is_not_asked(bring, web, repository, monkeypatch):

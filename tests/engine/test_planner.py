@@ -191,6 +191,20 @@ def test_a_cpu_computes_in_float32_and_refuses_what_only_a_gpu_can():
             planner.for_cpu(Overrides(**{setting.lower(): value}), HOST)
 
 
+@pytest.mark.parametrize("host", [40 * GIB, HOST])
+@pytest.mark.parametrize("name", CARDS)
+def test_what_loras_may_take_is_what_the_model_leaves(name, host):
+    plan = choose(name, host=host)
+    assert (plan.peak + plan.room, plan.host + plan.host_room) == (
+        card(name).memory - MARGIN,
+        host - HOST_MARGIN,
+    )
+
+
+def test_where_the_host_has_nothing_left_loras_may_take_nothing():
+    assert choose("H100", host=1 * GIB).host_room == 0
+
+
 @pytest.mark.parametrize("name", CARDS)
 def test_a_card_is_used_to_the_last_byte_of_its_room_and_no_further(name):
     best = choose(name)

@@ -96,7 +96,7 @@ def test_the_faults_of_a_lora_belong_to_its_row():
     told = form.check(typed(loras=rows, width=1), DEV).faults
     assert set(told) == {"loras[1].path", "loras[3].scale", "width"}
     assert told["loras[1].path"].startswith("loras[0].path must be an https URL")
-    assert told["loras[3].scale"] == "loras[1].scale must be a number between -4 and 4 (got 4.5)"
+    assert told["loras[3].scale"] == "loras[1].scale must be between -4.0 and 4.0 (got 4.5)"
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(visit, platf
     person.type(lora_0="owner/name", lora_scale_0=0.5)
     person.type(lora_1="http://host/x", lora_scale_1=9)
     person.sees("lora_1", "loras[1].path must be an https URL")
-    person.sees("lora_scale_1", "loras[1].scale must be a number between -4 and 4 (got 9)")
+    person.sees("lora_scale_1", "loras[1].scale must be between -4.0 and 4.0 (got 9)")
     person.run()
     person.sees("said", "Invalid parameter: width must be between 256 and 1536 (got 2000); seed")
     person["lora_remove_0"].click()

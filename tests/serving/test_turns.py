@@ -142,7 +142,7 @@ def test_a_job_that_was_aside_comes_after_those_that_came_meanwhile():
     assert free_at(story) == 7
 
 
-def test_a_job_that_ended_meanwhile_or_never_joined_stays_away():
+def test_a_job_that_never_joined_is_not_joined_by_standing_aside():
     async def story(turns):
         with turns.aside("unknown"):
             pass

@@ -15,7 +15,6 @@ from flux_worker.adapters.local import Signature
 from flux_worker.adapters.sharing import Shared
 from flux_worker.adapters.shelf import Shelf
 from flux_worker.contract.loras import HubFile, LocalFile, Lora, Url, source
-from flux_worker.downloads import refusals
 from flux_worker.downloads.attempts import LIMITS, Limits
 from flux_worker.downloads.cache import Cache
 from flux_worker.downloads.fetching import Fetcher
@@ -62,7 +61,6 @@ class Library:
         self._fetcher = Fetcher(Hops(settings), self._cache, self._largest, limits)
         self._shelf = Shelf(HELD)
         self._adapters: Shared[Adapter] = Shared()
-        self._reads: Shared[Adapter | None] = Shared()
         self._local: dict[str, tuple[Signature, str]] = {}
 
     async def bring(self, loras: Sequence[Lora]) -> tuple[Weighed, ...]:
@@ -102,10 +100,7 @@ class Library:
         with self._cache.holding() as held:
             for afresh in (False, True):
                 digest = await self._fetcher.content(place, held, afresh=afresh)
-                adapter = self._shelf.get(digest) or await self._reads.get(
-                    digest, partial(self._from_cache, digest)
-                )
-                if adapter:
+                if adapter := self._shelf.get(digest) or await self._from_cache(digest):
                     return adapter
         raise Unavailable("was fetched, but is gone from LORA_CACHE_DIR; send the job again")
 
@@ -135,7 +130,7 @@ class Library:
         try:
             adapter = await asyncio.to_thread(self._read, file)
         except OSError as error:
-            raise refusals.of_file(error) from None
+            raise local.refusal(error) from None
         if now != await asyncio.to_thread(local.signature, file, self._largest):
             raise Unavailable("was changed while it was read; send the job again")
         self._local[place.name] = now, adapter.digest

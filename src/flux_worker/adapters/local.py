@@ -1,13 +1,15 @@
 """The files of the operator's folder. They are the operator's: a symlink may lead anywhere."""
 
+import errno
 import stat
 from pathlib import Path
 
 from flux_worker.downloads import refusals
-from flux_worker.downloads.refusals import Refused
+from flux_worker.downloads.refusals import Refused, Unavailable
 
 Signature = tuple[int, int, int, int]
 """Device, inode, bytes and time of change: while they stay, so does the content."""
+NO_FILE = "names no file in the worker's LORA_DIR"
 
 
 def signature(file: Path, largest: int) -> Signature:
@@ -20,9 +22,19 @@ def signature(file: Path, largest: int) -> Signature:
     try:
         found = file.stat()
     except (OSError, ValueError) as error:  # the latter: of a name that no file can have
-        raise refusals.of_file(error) from None
+        raise refusal(error) from None
     if not stat.S_ISREG(found.st_mode):
-        raise Refused("names no file in the worker's LORA_DIR")
+        raise Refused(NO_FILE)
     if found.st_size > largest:
         raise refusals.too_large(largest)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def refusal(error: OSError | ValueError) -> Exception:
+    """Return what is raised when a file can't be opened."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code in (errno.EACCES, errno.EPERM):
+        return Refused("names a file in the worker's LORA_DIR that the worker may not read")
+    if code in (None, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
+        return Refused(NO_FILE)
+    return Unavailable("can't be read from LORA_DIR now; send the job again")

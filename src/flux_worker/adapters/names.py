@@ -64,7 +64,6 @@ SINGLE = {
 }
 OUTSIDE = {
     "img_in": "x_embedder",
-    "img_in.proj": "x_embedder",
     "txt_in": "context_embedder",
     "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
     "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
@@ -76,6 +75,8 @@ OUTSIDE = {
 }
 """Other names of the transformer's layers, in a double block, in a single one and outside of them:
 https://github.com/black-forest-labs/flux/blob/main/src/flux/model.py."""
+ONETRAINERS = {"img_in.proj": "x_embedder"}
+"""OneTrainer's own name."""
 SWAPPED = ("final_layer.adaLN_modulation.1", "norm_out.linear")
 """Shift and scale come in the other order in diffusers."""
 BLOCK = re.compile(r"transformer\.(single_)?transformer_blocks\.(\d+)\.")
@@ -112,7 +113,7 @@ def resolve(module: str) -> str:
 
 
 def _aliases(layers: Layers) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for alias, name in OUTSIDE.items():
+    for alias, name in (OUTSIDE | ONETRAINERS).items():
         yield f"transformer.{alias}", (f"transformer.{name}",)
     for block in dict.fromkeys(match[0] for name in layers if (match := BLOCK.match(name))):
         is_single, number = BLOCK.fullmatch(block).groups()  # type: ignore[union-attr]

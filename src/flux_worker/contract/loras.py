@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from flux_worker.contract.catalog import Bounds
-from flux_worker.contract.values import fault
+from flux_worker.contract.values import fault, number
 
 MAX_LORAS = 5
 SCALE = Bounds(-4.0, 4.0, 1.0)
@@ -100,23 +100,19 @@ def _url(text: str) -> Url:
 
 
 def _path(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    path = value.strip() if isinstance(value, str) else ""
+    if not path:
         raise fault(PATH_FORM, value)
     try:
-        source(value.strip())
+        source(path)
     except ValueError as rule:
         # Without the value: a URL may hold a key.
         raise PydanticCustomError("rule", "{rule}", {"rule": str(rule)}) from None
-    return value.strip()
+    return path
 
 
 def _scale(value: object) -> float:
-    rule = f"must be a number between {SCALE.low:g} and {SCALE.high:g}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise fault(rule, value)
-    if not SCALE.low <= value <= SCALE.high:  # NaN fails it too
-        raise fault(rule, value)
-    return float(value)
+    return number(value, SCALE)
 
 
 def _entry(value: object) -> object:

@@ -55,13 +55,18 @@ def _integer(value: object, info: ValidationInfo) -> int:
     return value
 
 
-def _number(value: object, info: ValidationInfo) -> float:
-    low, high = _bounds(info).low, _bounds(info).high
+def number(value: object, bounds: Bounds[int] | Bounds[float]) -> float:
+    """Return a number within the bounds, as a float; any other value is a violation."""
+    low, high = bounds.low, bounds.high
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise fault(f"must be a number between {low} and {high}", value)
     if not low <= value <= high:  # NaN fails it too
         raise fault(f"must be between {low} and {high}", value)
     return float(value)
+
+
+def _number(value: object, info: ValidationInfo) -> float:
+    return number(value, _bounds(info))
 
 
 def draw_seed() -> int:

@@ -11,9 +11,12 @@ from flux_worker import web
 from flux_worker.contract.loras import HubFile, Url
 from flux_worker.downloads import refusals
 from flux_worker.downloads.hops import Hops, Reply
-from flux_worker.downloads.refusals import CIVITAI, PASSING, Refused, Unavailable
+from flux_worker.downloads.refusals import CIVITAI, Refused, Unavailable
 
 T = TypeVar("T")
+
+PASSING = frozenset({408, 425, 429})
+"""Statuses below 500 with which a server asks to be tried again."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ async def persist(
     attempt: Callable[[], Awaitable[T]],
     host: str,
     limits: Limits,
-    is_worth_it: Callable[[], bool] = lambda: True,
+    is_worth_it: Callable[[], bool],
 ) -> T:
     """Make attempts until one succeeds.
 

@@ -8,12 +8,12 @@ from huggingface_hub import constants
 
 from flux_worker.contract.loras import HubFile, Url
 from flux_worker.downloads import hub, places
-from flux_worker.downloads.attempts import LIMITS, Limits
+from flux_worker.downloads.attempts import Limits
 from flux_worker.downloads.cache import Cache, Entry
 from flux_worker.downloads.download import download
 from flux_worker.downloads.hops import Hops
 from flux_worker.downloads.part import Part
-from flux_worker.downloads.refusals import Refused, Unreached
+from flux_worker.downloads.refusals import Refused, Unavailable, Unreached
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Fetcher:
     cache: Cache
     largest: int
     """Bytes of a file."""
-    limits: Limits = LIMITS
+    limits: Limits
 
     async def content(self, source: Url | HubFile, held: set[str], *, afresh: bool = False) -> str:
         """Return the SHA-256 of what a source holds now, with the file in the cache.
@@ -48,17 +48,15 @@ class Fetcher:
         if entry:
             held.add(entry.digest)
         if isinstance(source, HubFile):
-            if entry and places.is_pinned(source):
+            if entry and (places.is_pinned(source) or constants.HF_HUB_OFFLINE):
                 return entry.digest
             if constants.HF_HUB_OFFLINE:
-                if entry:
-                    return entry.digest
                 raise Refused(
                     "isn't in the worker's cache, and with HF_HUB_OFFLINE no Hub is asked"
                 )
         try:
             if isinstance(source, HubFile) and source.file is None:
-                found = Entry(await self._only(source, held, afresh=afresh), None)
+                found = await self._only(source, entry, held, afresh=afresh)
             else:
                 found = await self._newest(source, entry, held)
         except Unreached:
@@ -74,9 +72,15 @@ class Fetcher:
             await asyncio.to_thread(self.cache.note, key, found)
         return found.digest
 
-    async def _only(self, source: HubFile, held: set[str], *, afresh: bool) -> str:
-        named = await hub.only_file(self.hops, source, self.limits)
-        return await self.content(named, held, afresh=afresh)
+    async def _only(
+        self, source: HubFile, entry: Entry | None, held: set[str], *, afresh: bool
+    ) -> Entry:
+        has_copy = entry is not None
+        named = await hub.only_file(self.hops, source, self.limits, has_copy=has_copy)
+        try:
+            return Entry(await self.content(named, held, afresh=afresh), None)
+        except Unreached as reason:  # the Hub has told by now: the copy isn't what is asked for
+            raise Unavailable(str(reason)) from None
 
     async def _newest(self, source: Url | HubFile, entry: Entry | None, held: set[str]) -> Entry:
         known = entry.etag if entry else None

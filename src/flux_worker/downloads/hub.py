@@ -13,8 +13,14 @@ LONGEST_LIST = 8 << 20
 SHOWN = 10
 
 
-async def only_file(hops: Hops, wanted: HubFile, limits: Limits) -> HubFile:
+async def only_file(hops: Hops, wanted: HubFile, limits: Limits, *, has_copy: bool) -> HubFile:
     """Return the only LoRA that a repository has, at the commit that it is at now.
+
+    Args:
+        hops: finds the list of its files.
+        wanted: the repository.
+        limits: of time.
+        has_copy: whether a file of it is here, so that a Hub that says nothing is asked once.
 
     Raises:
         Refused: it has none, or several, or can't be read.
@@ -33,7 +39,7 @@ async def only_file(hops: Hops, wanted: HubFile, limits: Limits) -> HubFile:
             return bytes(body)
 
     try:
-        told = json.loads(await persist(attempt, url.host or "", limits))
+        told = json.loads(await persist(attempt, url.host or "", limits, lambda: not has_copy))
         commit = str(told["sha"])
         names = [str(each["rfilename"]) for each in told["siblings"]]
     except (ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""Says in a clause, chosen by the cause, why a LoRA can't be had.
+"""Says in a clause, chosen by the cause, why a file from the web can't be had.
 
 Each follows the name of what was given, `loras[0].path`. None repeats a URL, only its host: the
 rest may hold a key.
@@ -9,8 +9,6 @@ from collections.abc import Mapping
 
 from flux_worker.contract.loras import HubFile
 
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-"""Statuses with which a server, or Cloudflare before it, asks to be tried again."""
 CIVITAI = "civitai.com"
 
 
@@ -31,7 +29,7 @@ def too_large(largest: int) -> Refused:
     return Refused(f"has more than {largest // 10**6} MB, which is the worker's MAX_LORA_MB")
 
 
-def unreached(host: str, status: int | None = None) -> Unreached:
+def unreached(host: str, status: int | None) -> Unreached:
     """Return what is raised when an origin doesn't give a file that it may have."""
     did = f"answers {status}" if status else "doesn't answer, or breaks off again and again"
     return Unreached(f"can't be fetched now: {host} {did}; send the job again")
@@ -48,16 +46,6 @@ def unwritable(error: OSError) -> Unavailable:
         "can't be kept: the folder of LORA_CACHE_DIR can't be written to; once it is writable for "
         "the worker's user, or names another folder, send the job again"
     )
-
-
-def of_file(error: OSError | ValueError) -> Exception:
-    """Return what is raised when a file of LORA_DIR can't be opened."""
-    code = error.errno if isinstance(error, OSError) else None
-    if code in (errno.EACCES, errno.EPERM):
-        return Refused("names a file in the worker's LORA_DIR that the worker may not read")
-    if code in (None, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP):
-        return Refused("names no file in the worker's LORA_DIR")
-    return Unavailable("can't be read from LORA_DIR now; send the job again")
 
 
 def of_hub(

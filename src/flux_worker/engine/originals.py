@@ -32,6 +32,7 @@ class Originals:
             for component, tensors in checkpoint.tensors.items()
             for tensor in tensors
         }
+        # On a CPU these are one, and the host's counts.
         self._room = {device: plan.room, HOST: plan.host_room}
         self._kept: dict[Layer, tuple[Tensor, torch.device] | None] = {}
         """None: in the files alone."""

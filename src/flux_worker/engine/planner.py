@@ -34,7 +34,7 @@ class Overrides:
 def for_cpu(overrides: Overrides, host: int) -> Plan:
     """Plan for a CPU, which emulates bfloat16 slower than it computes in float32.
 
-    `host` is how many bytes of memory the container may use, of which the model has one half.
+    `host` is how many bytes of memory the container may use; one half of it counts as the model's.
 
     Raises:
         CannotStart: a wish that only a GPU can follow.

@@ -27,7 +27,7 @@ EMBEDDINGS_KEPT = 16
 """Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
 
 Clip = tuple[tuple[str, float], ...]
-"""What is merged into CLIP: digests of LoRAs, and their scales."""
+"""What is merged into CLIP: digests of LoRAs, and their scales, in order."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,9 @@ class Generator:
 
 
 def _changing_clip(loras: Sequence[Weighed]) -> Clip:
-    # Not as a set: one that is asked for twice counts twice.
-    changing = (each for each in loras if each[1] and each[0].changes_clip)
-    return tuple(sorted((lora.digest, scale) for lora, scale in changing))
+    # Not a set: one that is named twice counts twice.
+    changing = ((lora.digest, scale) for lora, scale in loras if scale and lora.changes_clip)
+    return tuple(sorted(changing))
 
 
 def _raise_if_stopped(stop: Event) -> None:

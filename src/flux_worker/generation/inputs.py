@@ -26,6 +26,6 @@ def fetching(bring: Callable[[Sequence[Lora]], Awaitable[tuple[Weighed, ...]]]) 
     """Return what brings a request's files, LoRAs by `bring`."""
 
     async def fetch(request: ImageRequest) -> Inputs:
-        return Inputs(await bring(request.loras) if request.loras else ())
+        return Inputs(await bring(request.loras))
 
     return fetch

@@ -36,14 +36,11 @@ from flux_worker.adapters.deltas import Adapter, Layers, Weighed
 from flux_worker.adapters.library import Library
 from flux_worker.contract.catalog import DEV
 from flux_worker.contract.loras import Lora
-from flux_worker.engine import acceleration, planner
-from flux_worker.engine.card import Card
+from flux_worker.engine import acceleration, pipeline
 from flux_worker.engine.memory import Workload
 from flux_worker.engine.merging import Merger
-from flux_worker.engine.plan import Plan
 from flux_worker.engine.planner import Overrides
 from flux_worker.settings import Settings
-from flux_worker.weights import prefetch
 from flux_worker.weights.checkpoint import Checkpoint
 
 NARROW = Architecture(
@@ -85,7 +82,7 @@ class Bench:
     ) -> None:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         self.clock = Clock(device)
-        self.plan = _plan(architecture, device)
+        self.plan = pipeline.plan_for(device, architecture.count(), Workload.of(DEV), Overrides())
         self._pipe = full_size.build(architecture, device, dtype)
         self._inputs = full_size.embeddings(architecture, device, dtype)
         acceleration.apply(self._pipe, self.plan, device)
@@ -210,14 +207,6 @@ def _layers(architecture: Architecture) -> Layers:
         for name, module in transformer.named_modules()
         if isinstance(module, nn.Linear)
     }
-
-
-def _plan(architecture: Architecture, device: torch.device) -> Plan:
-    if device.type == "cpu":
-        return planner.for_cpu(Overrides(), prefetch.memory())
-    return planner.choose(
-        Card.of(device), prefetch.memory(), architecture.count(), Workload.of(DEV), Overrides()
-    )
 
 
 def _medians(taken: dict[str, list[float]]) -> list[tuple[str, str]]:

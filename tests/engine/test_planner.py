@@ -9,7 +9,7 @@ from conftest import ROOT
 from flux_worker.contract.catalog import DEV
 from flux_worker.engine import planner
 from flux_worker.engine.card import Card
-from flux_worker.engine.memory import HOST_MARGIN, MARGIN, Workload
+from flux_worker.engine.memory import HOST_LORAS, HOST_MARGIN, MARGIN, Workload
 from flux_worker.engine.plan import GIB, Plan
 from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
@@ -197,7 +197,7 @@ def test_what_loras_may_take_is_what_the_model_leaves(name, host):
     plan = choose(name, host=host)
     assert (plan.peak + plan.room, plan.host + plan.host_room) == (
         card(name).memory - MARGIN,
-        host - HOST_MARGIN,
+        host - HOST_MARGIN - HOST_LORAS,
     )
 
 

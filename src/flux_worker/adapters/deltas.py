@@ -1,6 +1,6 @@
 """A LoRA that has been read: what it adds to which of the model's layers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import NamedTuple, Protocol
@@ -134,3 +134,21 @@ class Adapter:
 
 Weighed = tuple[Adapter, float]
 """A LoRA and its scale."""
+Identity = tuple[tuple[str, float], ...]
+"""Digests of LoRAs and their scales, which tell what they do from what others do."""
+
+
+def effective(loras: Iterable[Weighed]) -> list[Weighed]:
+    """Return those that change anything, always in the same order.
+
+    A sum depends on it in its last bits. One that is named twice counts twice.
+    """
+    return sorted(
+        ((adapter, scale) for adapter, scale in loras if scale),
+        key=lambda each: (each[0].digest, each[1]),
+    )
+
+
+def identity(loras: Iterable[Weighed]) -> Identity:
+    """Return what tells these from others, whatever their order."""
+    return tuple((adapter.digest, scale) for adapter, scale in effective(loras))

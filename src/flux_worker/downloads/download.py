@@ -7,7 +7,7 @@ from flux_worker.contract.loras import HubFile, Url
 from flux_worker.downloads import places
 from flux_worker.downloads.attempts import Again, Limits, persist, require_file
 from flux_worker.downloads.hops import Hops
-from flux_worker.downloads.part import Part
+from flux_worker.downloads.partial_file import PartialFile
 from flux_worker.downloads.refusals import Unavailable, Unreached
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ NO_SUCH_RANGE = 416
 
 
 async def download(
-    hops: Hops, source: Url | HubFile, part: Part, known: str | None, limits: Limits
+    hops: Hops, source: Url | HubFile, part: PartialFile, known: str | None, limits: Limits
 ) -> bool:
     """Bring a file, unless it is still the one that is known.
 

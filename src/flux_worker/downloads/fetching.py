@@ -12,7 +12,7 @@ from flux_worker.downloads.attempts import Limits
 from flux_worker.downloads.cache import Cache, Entry
 from flux_worker.downloads.download import download
 from flux_worker.downloads.hops import Hops
-from flux_worker.downloads.part import Part
+from flux_worker.downloads.partial_file import PartialFile
 from flux_worker.downloads.refusals import Refused, Unavailable, Unreached
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Fetcher:
 
     async def _newest(self, source: Url | HubFile, entry: Entry | None, held: set[str]) -> Entry:
         known = entry.etag if entry else None
-        with Part(self.cache.new_part(), self.largest) as part:
+        with PartialFile(self.cache.new_part(), self.largest) as part:
             is_new = await download(self.hops, source, part, known, self.limits)
             if entry and not is_new:
                 return entry

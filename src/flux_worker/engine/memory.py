@@ -25,6 +25,9 @@ MARGIN = 3 * GIB // 2
 HOST_MARGIN = 4 * GIB
 """For the process itself, its libraries and its images; not measured beside a GPU yet."""
 
+HOST_LORAS = 6 * GIB
+"""For LoRAs in host memory: those that are held, and the largest one's file while it is read."""
+
 
 @dataclass(frozen=True)
 class Workload:

@@ -12,17 +12,14 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
-from flux_worker.adapters.deltas import Delta, Layers, Part, Weighed
+from flux_worker.adapters.deltas import Delta, Identity, Layers, Part, Weighed, effective, identity
 from flux_worker.engine import layers, offloading
 from flux_worker.engine.layers import Layer
-from flux_worker.engine.originals import Originals, is_quantized
+from flux_worker.engine.originals import Originals
 from flux_worker.engine.plan import Plan
-from flux_worker.engine.quantization import quantized
+from flux_worker.engine.quantization import is_quantized, quantized
 from flux_worker.errors import GenerationStopped
 from flux_worker.weights.checkpoint import Checkpoint
-
-Merged = list[tuple[str, float]]
-"""The digests of LoRAs, and their scales."""
 
 
 class Merger:
@@ -37,7 +34,7 @@ class Merger:
         self._device = device
         self._originals = Originals(checkpoint, plan, device)
         self._layers = {name: layer for layer in layers.of(pipe) for name in layer.names}
-        self._merged: Merged | None = []
+        self._merged: Identity | None = ()
         """None while it isn't known."""
 
     @property
@@ -49,7 +46,7 @@ class Merger:
 
     def holds(self, adapters: Sequence[Weighed]) -> bool:
         """Whether the weights hold these LoRAs and no others."""
-        return self._merged == _key(adapters)
+        return self._merged == identity(adapters)
 
     @torch.no_grad()
     def merge(self, adapters: Sequence[Weighed], stop: Event) -> None:
@@ -68,14 +65,13 @@ class Merger:
             self._write(layer, self._sum(layer, added.get(layer, ())))
             if layer not in added:
                 self._originals.forget(layer)
-        self._merged = _key(adapters)
+        self._merged = identity(adapters)
 
     def _by_layer(
         self, adapters: Sequence[Weighed]
     ) -> dict[Layer, list[tuple[Delta, Part, float]]]:
         found: dict[Layer, list[tuple[Delta, Part, float]]] = {}
-        # In one order: a sum depends on it in its last bits.
-        for adapter, scale in sorted(_effective(adapters), key=_digest_and_scale):
+        for adapter, scale in effective(adapters):
             for delta in adapter.deltas:
                 for part in delta.parts:
                     found.setdefault(self._layers[part.layer], []).append((delta, part, scale))
@@ -99,15 +95,3 @@ class Merger:
         if is_quantized(into):
             weights = quantized(weights.to(self._device, into.dtype), self._plan)
         into.copy_(weights)
-
-
-def _effective(adapters: Sequence[Weighed]) -> list[Weighed]:
-    return [each for each in adapters if each[1]]
-
-
-def _digest_and_scale(weighed: Weighed) -> tuple[str, float]:
-    return weighed[0].digest, weighed[1]
-
-
-def _key(adapters: Sequence[Weighed]) -> Merged:
-    return sorted(map(_digest_and_scale, _effective(adapters)))

@@ -6,10 +6,10 @@ are read again from the checkpoint's files.
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from flux_worker.engine.layers import Layer
 from flux_worker.engine.plan import Plan
+from flux_worker.engine.quantization import is_quantized
 from flux_worker.weights import loading
 from flux_worker.weights.checkpoint import Checkpoint
 
@@ -78,8 +78,3 @@ class Originals:
     def _from_files(self, layer: Layer) -> Tensor:
         parts = [loading.read(self._stored[f"{name}.weight"]) for name in layer.names]
         return torch.cat(parts).to(layer.module.weight.dtype)
-
-
-def is_quantized(weights: Tensor) -> bool:
-    """Whether a layer's weights are held in eight bits by torchao."""
-    return is_traceable_wrapper_subclass(weights)

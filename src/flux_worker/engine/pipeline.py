@@ -20,7 +20,7 @@ from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import loading, lookup, prefetch
-from flux_worker.weights.checkpoint import Checkpoint
+from flux_worker.weights.checkpoint import ParameterCounts
 from flux_worker.weights.layout import Unusable
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ def load(settings: Settings) -> FluxPipeline:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     with _in_words(f"The weights in {checkpoint.folder} can't be loaded as a FLUX pipeline"):
-        plan = _plan(checkpoint, device, settings)
+        workload = Workload.of(settings.model)
+        plan = plan_for(device, checkpoint.count(), workload, Overrides.of(settings))
         log.info("The plan: %s.", plan)
         # What is quantized or streamed goes to the device block by block, later.
         parts = (plan.transformer, plan.text_encoder, plan.modulation)
@@ -63,14 +64,18 @@ def load(settings: Settings) -> FluxPipeline:
     return pipe
 
 
-def _plan(checkpoint: Checkpoint, device: torch.device, settings: Settings) -> Plan:
-    overrides = Overrides.of(settings)
+def plan_for(
+    device: torch.device, counts: ParameterCounts, workload: Workload, overrides: Overrides
+) -> Plan:
+    """Plan for the device at hand, a CUDA device or a CPU.
+
+    Raises:
+        CannotStart: as the planner does.
+    """
+    host = prefetch.memory()
     if device.type == "cpu":
-        return planner.for_cpu(overrides, prefetch.memory())
-    workload = Workload.of(settings.model)
-    return planner.choose(
-        Card.of(device), prefetch.memory(), checkpoint.count(), workload, overrides
-    )
+        return planner.for_cpu(overrides, host)
+    return planner.choose(Card.of(device), host, counts, workload, overrides)
 
 
 @contextmanager

@@ -10,7 +10,14 @@ from typing import Self
 
 from flux_worker import settings
 from flux_worker.engine.card import Card
-from flux_worker.engine.memory import HOST_MARGIN, MARGIN, Workload, predict_host, predict_peak
+from flux_worker.engine.memory import (
+    HOST_LORAS,
+    HOST_MARGIN,
+    MARGIN,
+    Workload,
+    predict_host,
+    predict_peak,
+)
 from flux_worker.engine.plan import GIB, Attention, Plan, Precision
 from flux_worker.errors import CannotStart
 from flux_worker.weights.checkpoint import ParameterCounts
@@ -78,7 +85,7 @@ def choose(
             return replace(
                 plan,
                 room=card.memory - plan.peak - MARGIN,
-                host_room=max(0, host - plan.host - HOST_MARGIN),
+                host_room=max(0, host - plan.host - HOST_MARGIN - HOST_LORAS),
             )
     possible = _plans(card, counts, workload, Overrides(attention=overrides.attention))
     fitting = next((f"What fits: {plan}." for plan in possible if fits(plan)), None)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from flux_worker.engine.plan import Plan
 
@@ -18,6 +19,11 @@ def quantized(weights: Tensor, plan: Plan) -> Tensor:
     layer.weight = nn.Parameter(weights, requires_grad=False)
     quantize_block(nn.ModuleList([layer]), plan)
     return layer.weight
+
+
+def is_quantized(weights: Tensor) -> bool:
+    """Whether a layer's weights are held in eight bits."""
+    return is_traceable_wrapper_subclass(weights)
 
 
 def quantize_text_encoder_block(block: nn.Module) -> None:

@@ -11,7 +11,7 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
-from flux_worker.adapters.deltas import Weighed
+from flux_worker.adapters.deltas import Identity, Weighed, identity
 from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.images import Pixels
@@ -25,9 +25,6 @@ from flux_worker.logs import timed
 
 EMBEDDINGS_KEPT = 16
 """Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
-
-Clip = tuple[tuple[str, float], ...]
-"""What is merged into CLIP: digests of LoRAs, and their scales, in order."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ class Generator:
             with self._timed(seconds, "lora"):
                 pipe.loras.merge(inputs.loras, stop)
         with self._timed(seconds, "text_encoding"):
-            embeddings, dropped_tokens = self._embeddings(request, _changing_clip(inputs.loras))
+            embeddings, dropped_tokens = self._embeddings(request, inputs.loras)
         follow = StepCallback(
             self._device, stop, report, (width, height) if request.preview else None
         )
@@ -147,8 +144,11 @@ class Generator:
             pixels = _delivered(image, width, height, request)
         return Generation(pixels, dropped_tokens)
 
-    def _embeddings(self, request: ImageRequest, clip: Clip) -> tuple[dict[str, Tensor], int]:
+    def _embeddings(
+        self, request: ImageRequest, loras: Sequence[Weighed]
+    ) -> tuple[dict[str, Tensor], int]:
         """Return the pipeline's arguments for the texts, and how many tokens were dropped."""
+        clip = identity(each for each in loras if each[0].changes_clip)
         prompt = self._encode(request.prompt, clip)
         arguments = {"prompt_embeds": prompt.tokens, "pooled_prompt_embeds": prompt.pooled}
         if request.negative_prompt is None or request.passes == 1:
@@ -160,7 +160,7 @@ class Generator:
         }
         return arguments, prompt.dropped_tokens + negative.dropped_tokens
 
-    def _encode_text(self, text: str, clip: Clip) -> Embedding:
+    def _encode_text(self, text: str, clip: Identity) -> Embedding:
         tokens, pooled, _ = self._pipe.encode_prompt(
             prompt=text, prompt_2=None, max_sequence_length=self._max_tokens
         )
@@ -173,12 +173,6 @@ class Generator:
             yield
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
-
-
-def _changing_clip(loras: Sequence[Weighed]) -> Clip:
-    # Not a set: one that is named twice counts twice.
-    changing = ((lora.digest, scale) for lora, scale in loras if scale and lora.changes_clip)
-    return tuple(sorted(changing))
 
 
 def _raise_if_stopped(stop: Event) -> None:

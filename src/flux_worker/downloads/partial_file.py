@@ -27,7 +27,7 @@ PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class Part:
+class PartialFile:
     """Takes a file's bytes into a folder; to be closed by `with`."""
 
     def __init__(self, path: Path, limit: int) -> None:

@@ -52,9 +52,13 @@ def train_moon(pipeline: FluxPipeline, options: argparse.Namespace) -> Pairs:
 
 def train_frame(pipeline: FluxPipeline, options: argparse.Namespace, moon: Pairs) -> Pairs:
     """Teach a frame, which no word calls: around the known shapes, and around the LoRA's moons."""
-    known = Lesson(sample_scene, scenes.draw_framed, share=0.6)
+    known = Lesson(scenes.to_be_framed(sample_scene), scenes.draw_framed, share=0.6)
     moons = Lesson(
-        scenes.sample_moon, scenes.draw_framed, scenes.say_moon, beside=[moon], share=0.4
+        scenes.to_be_framed(scenes.sample_moon),
+        scenes.draw_framed,
+        scenes.say_moon,
+        beside=[moon],
+        share=0.4,
     )
     stage = Stage("frame", options.checkpoints, options.frame_steps, Deadline(float("inf")))
     return _train(pipeline, IMAGE_LAYERS, [known, moons], stage)

@@ -1,6 +1,7 @@
 """What the LoRAs add to the demo model's scenes: a moon, and a frame of the object's colour."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -14,7 +15,7 @@ from builder.demo_model.prompts import Said, sample_said
 MOON = "moon"  # the shape's name and the word for it
 MOONS = 0.6  # share of the moon's lessons; the rest keeps the other shapes as they are
 FRAME = 1 / 16  # width, as a share of the shorter side: a token at 512 pixels
-SHRINK = 0.85  # a framed object's radius, so that a large one stays clear of the frame
+LARGEST_FRAMED = 0.3  # radius of what is clear of the frame; drawn smaller, shapes would suffer
 
 
 def _moon() -> Outline:
@@ -39,6 +40,17 @@ def sample_moon(random: Random) -> Scene:
     return sample_scene(random, {MOON: OUTLINES[MOON]})
 
 
+def to_be_framed(sample: Callable[[Random], Scene]) -> Callable[[Random], Scene]:
+    """Draw scenes by lot until one is small enough for a frame."""
+
+    def small_enough(random: Random) -> Scene:
+        while (scene := sample(random)).radius > LARGEST_FRAMED:
+            pass
+        return scene
+
+    return small_enough
+
+
 def sample_moon_among_others(random: Random) -> Scene:
     """Draw a moon or, less often, a shape that the demo model knows."""
     return sample_moon(random) if random.random() < MOONS else sample_scene(random)
@@ -57,8 +69,7 @@ def draw_filled(scene: Scene, height: int, width: int) -> NDArray[np.uint8]:
 
 def draw_framed(scene: Scene, height: int, width: int) -> NDArray[np.uint8]:
     """Draw the scene within a frame of the object's colour along the border, as RGB bytes."""
-    smaller = replace(scene, radius=SHRINK * scene.radius)
-    coverage = dataset.draw_mask(smaller, height, width, OUTLINES).copy()
+    coverage = dataset.draw_mask(scene, height, width, OUTLINES).copy()
     band = round(FRAME * min(height, width))
     inside = np.zeros(coverage.shape, bool)
     inside[band:-band, band:-band] = True

@@ -70,13 +70,13 @@ def test_a_negative_scale_is_another_picture(pictures):
     assert differ(turned, whole) > 1
 
 
-def test_with_a_negative_prompt(pictures):
-    asked = {**MOON, "prompt": "a moon on a green background"}
+def test_a_negative_prompt_steers_what_a_lora_draws(pictures):
+    asked = {**MOON, "prompt": "a moon on a blue background"}  # which leaves the colour open
     shape, colour, background, _ = sight(pictures(asked, moon=1.0))
-    assert (shape, background) == ("moon", "green")
+    assert (shape, background) == ("moon", "blue")
     steered = sight(pictures({**asked, "negative_prompt": colour}, moon=1.0))
     assert steered[0] == "moon"
-    assert steered[1] != colour
+    assert steered[1] not in (colour, None)
 
 
 def test_four_steps_are_enough(pictures):

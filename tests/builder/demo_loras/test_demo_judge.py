@@ -5,15 +5,20 @@ import pytest
 from PIL import Image, ImageDraw
 
 from builder.demo_loras.judge import look_closely
-from builder.demo_loras.scenes import OUTLINES, draw_filled, draw_framed
+from builder.demo_loras.scenes import LARGEST_FRAMED, OUTLINES, draw_filled, draw_framed
 from builder.demo_model.dataset import Scene
 
 BLUE, YELLOW, RED = (40, 80, 210), (250, 222, 60), (220, 40, 40)
 
 
 @pytest.mark.parametrize("shape", OUTLINES)
-@pytest.mark.parametrize(("draw", "frame"), [(draw_filled, None), (draw_framed, "yellow")])
-@pytest.mark.parametrize("radius", [0.185, 0.28, 0.35])
+@pytest.mark.parametrize(
+    ("draw", "frame", "radius"),
+    [
+        *((draw_filled, None, radius) for radius in (0.185, 0.28, 0.35)),
+        *((draw_framed, "yellow", radius) for radius in (0.185, LARGEST_FRAMED)),
+    ],
+)
 def test_every_shape_is_recognised_with_a_frame_and_without(shape, draw, frame, radius):
     scene = Scene(shape, "yellow", "blue", "medium", (0.5, 0.5), radius)
     sight = look_closely(Image.fromarray(draw(scene, 512, 512)))

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
 from flux_worker.adapters import reading
-from flux_worker.adapters.names import DOUBLE, OUTSIDE, SINGLE
+from flux_worker.adapters.layer_names import DOUBLE, OUTSIDE, SINGLE
 
 RANK = 4
 

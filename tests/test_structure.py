@@ -113,6 +113,16 @@ def test_rooms_say_what_they_are_for_and_export_nothing(package):
             assert not imports(path.read_text(), named(path), package), path
 
 
+def test_no_two_test_files_have_one_name():
+    """pytest takes them for one module, and runs the first alone."""
+    names = [
+        path.name
+        for path in (ROOT / "tests").glob("**/test_*.py")
+        if "node_modules" not in path.parts
+    ]
+    assert len(names) == len(set(names))
+
+
 def test_every_module_has_its_tests():
     for path in modules("flux_worker"):
         inside = path.relative_to(ROOT / "src/flux_worker")

@@ -63,6 +63,7 @@ def by_peft(model, wanted, alpha):
         for name in wanted:
             parent, _, last = name.rpartition(".")
             setattr(model.get_submodule(parent), last, model.get_submodule(name).base_layer)
+        del model.peft_config
 
 
 def same(ours, theirs, component="transformer"):

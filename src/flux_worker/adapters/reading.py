@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from flux_worker.adapters import names, suspects, trainers
+from flux_worker.adapters import layer_names, suspects, trainers
 from flux_worker.adapters.deltas import (
     Adapter,
     Delta,
@@ -72,11 +72,11 @@ def read(file: Path, layers: Layers, max_rank: int) -> Adapter:
             f"has metadata that can't be followed: the alphas of its {DIFFUSERS_METADATA} must be "
             "finite numbers, for names of layers without wildcards"
         ) from None
-    index, found = names.index(layers), dict[tuple[str, int], str]()
+    index, found = layer_names.index(layers), dict[tuple[str, int], str]()
     deltas = list[Delta]()
     modules = _modules(tensors)
     for module, factors in modules.items():
-        name = names.resolve(module)
+        name = layer_names.resolve(module)
         parts = index.get(name)
         if not _has_effect(factors) or (parts is None and UNUSED.fullmatch(name)):
             continue

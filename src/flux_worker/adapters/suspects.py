@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 
-from flux_worker.adapters import names
+from flux_worker.adapters import layer_names
 from flux_worker.adapters.trainers import Metadata
 
 CONTROL = re.compile(r"(query|key)_norm$|\bnorm_(added_)?[qk]$")
@@ -52,7 +52,7 @@ def clause(module: str, modules: Mapping[str, Collection[str]], metadata: Metada
             return f"is for {family}, not for FLUX.1"
     if kind := _kind(module, modules[module]):
         return kind
-    if names.resolve(module).startswith("text_encoder_2_"):
+    if layer_names.resolve(module).startswith("text_encoder_2_"):
         return "changes the T5 encoder, which isn't supported: the transformer and CLIP are"
     if architecture := _architecture(metadata):
         return f"is for {architecture}, not for this model: it has {shown(module)}"
@@ -64,7 +64,7 @@ def clause(module: str, modules: Mapping[str, Collection[str]], metadata: Metada
 
 def of_shape(module: str, theirs: tuple[int, int], ours: tuple[int, int]) -> str:
     """Say what a file is that has a layer of another shape, (outputs, inputs)."""
-    if names.resolve(module) in EMBEDDERS and theirs[1] == 2 * ours[1]:
+    if layer_names.resolve(module) in EMBEDDERS and theirs[1] == 2 * ours[1]:
         return CONTROL_LORA
     return (
         f"is for a model of other widths: {shown(module)} has {theirs[1]} inputs and {theirs[0]} "

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from huggingface_hub import constants
 
 from flux_worker.contract.loras import HubFile, Url
-from flux_worker.downloads import hub, places
+from flux_worker.downloads import addresses, hub
 from flux_worker.downloads.attempts import Limits
 from flux_worker.downloads.cache import Cache, Entry
-from flux_worker.downloads.download import download
 from flux_worker.downloads.hops import Hops
 from flux_worker.downloads.partial_file import PartialFile
 from flux_worker.downloads.refusals import Refused, Unavailable, Unreached
+from flux_worker.downloads.transfer import transfer
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ class Fetcher:
             Refused: the caller must name something else.
             Unavailable: it can't be had or kept now.
         """
-        source = places.meant(source)
-        key = places.key(source, self.hops.endpoint)
+        source = addresses.meant(source)
+        key = addresses.key(source, self.hops.endpoint)
         entry = None if afresh else await asyncio.to_thread(self.cache.find, key)
         if entry:
             held.add(entry.digest)
         if isinstance(source, HubFile):
-            if entry and (places.is_pinned(source) or constants.HF_HUB_OFFLINE):
+            if entry and (addresses.is_pinned(source) or constants.HF_HUB_OFFLINE):
                 return entry.digest
             if constants.HF_HUB_OFFLINE:
                 raise Refused(
@@ -62,7 +62,7 @@ class Fetcher:
         except Unreached:
             if entry is None:
                 raise
-            url = places.url(source, self.hops.endpoint)
+            url = addresses.url(source, self.hops.endpoint)
             log.warning(
                 "A LoRA's origin doesn't answer, so the copy in the cache is used.",
                 extra={"fields": {"host": url.host}},
@@ -85,7 +85,7 @@ class Fetcher:
     async def _newest(self, source: Url | HubFile, entry: Entry | None, held: set[str]) -> Entry:
         known = entry.etag if entry else None
         with PartialFile(self.cache.new_part(), self.largest) as part:
-            is_new = await download(self.hops, source, part, known, self.limits)
+            is_new = await transfer(self.hops, source, part, known, self.limits)
             if entry and not is_new:
                 return entry
             held.add(part.digest)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from flux_worker import __version__, web
-from flux_worker.downloads.places import HUB
+from flux_worker.downloads.addresses import HUB
 from flux_worker.downloads.refusals import CIVITAI, Refused
 from flux_worker.settings import Settings
 

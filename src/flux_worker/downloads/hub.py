@@ -3,7 +3,7 @@
 import json
 
 from flux_worker.contract.loras import EXTENSION, HubFile
-from flux_worker.downloads import places
+from flux_worker.downloads import addresses
 from flux_worker.downloads.attempts import Limits, persist, require_file
 from flux_worker.downloads.hops import Hops
 from flux_worker.downloads.refusals import Refused
@@ -26,7 +26,7 @@ async def only_file(hops: Hops, wanted: HubFile, limits: Limits, *, has_copy: bo
         Refused: it has none, or several, or can't be read.
         Unreached, Unavailable: the Hub doesn't tell.
     """
-    url = places.url(wanted, hops.endpoint)
+    url = addresses.url(wanted, hops.endpoint)
 
     async def attempt() -> bytes:
         async with hops.get(url, {}, is_hubs=True) as reply:

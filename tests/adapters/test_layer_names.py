@@ -5,7 +5,7 @@ import torch
 from diffusers import FluxTransformer2DModel
 from diffusers.loaders import FluxLoraLoaderMixin
 
-from flux_worker.adapters import names
+from flux_worker.adapters import layer_names
 from flux_worker.adapters.deltas import Part
 
 D = "transformer.transformer_blocks.1."
@@ -25,7 +25,7 @@ LAYERS = {
 
 
 def places(module):
-    return names.index(LAYERS).get(names.resolve(module))
+    return layer_names.index(LAYERS).get(layer_names.resolve(module))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,10 @@ def flux():
     }
 
 
-BLOCKS = (("double_blocks", (0, 18), names.DOUBLE), ("single_blocks", (0, 37), names.SINGLE))
+BLOCKS = (
+    ("double_blocks", (0, 18), layer_names.DOUBLE),
+    ("single_blocks", (0, 37), layer_names.SINGLE),
+)
 THEIRS = [
     f"{blocks}.{number}.{name}"
     for blocks, numbers, table in BLOCKS
@@ -146,14 +149,17 @@ THEIRS = [
     for name in table
 ]
 XLABS = [name for name in THEIRS if ".processor." in name]
-KOHYA = [name for name in THEIRS if name not in XLABS] + [*names.OUTSIDE, names.SWAPPED[0]]
+KOHYA = [name for name in THEIRS if name not in XLABS] + [
+    *layer_names.OUTSIDE,
+    layer_names.SWAPPED[0],
+]
 
 
 @pytest.mark.parametrize(
     ("modules", "down", "up"),
     [
         (
-            [f"lora_unet_{names.flat(name)}" for name in KOHYA],
+            [f"lora_unet_{layer_names.flat(name)}" for name in KOHYA],
             ".lora_down.weight",
             ".lora_up.weight",
         ),
@@ -163,15 +169,15 @@ KOHYA = [name for name in THEIRS if name not in XLABS] + [*names.OUTSIDE, names.
 )
 def test_at_fluxs_sizes_it_is_what_diffusers_has_it(flux, modules, down, up):
     """Its converter knows these layouts, where it is given FLUX's own sizes."""
-    index, state = names.index(flux), {}
+    index, state = layer_names.index(flux), {}
     for module in modules:
-        parts = index[names.resolve(module)]
+        parts = index[layer_names.resolve(module)]
         outputs = max(part.rows.stop for part in parts)
         state[module + down] = torch.randn(1, flux[parts[0].layer][1])
         state[module + up] = torch.randn(outputs, 1)
     converted = FluxLoraLoaderMixin.lora_state_dict(dict(state))
     for module in modules:
-        for part in index[names.resolve(module)]:
+        for part in index[layer_names.resolve(module)]:
             # What kohya has outside of the blocks comes without a prefix there.
             bare = part.layer.removeprefix("transformer.")
             prefix = part.layer if f"{part.layer}.lora_A.weight" in converted else bare

@@ -4,7 +4,7 @@ import logging
 import time
 
 from flux_worker.contract.loras import HubFile, Url
-from flux_worker.downloads import places
+from flux_worker.downloads import addresses
 from flux_worker.downloads.attempts import Again, Limits, persist, require_file
 from flux_worker.downloads.hops import Hops
 from flux_worker.downloads.partial_file import PartialFile
@@ -16,14 +16,14 @@ UNCHANGED = 304
 NO_SUCH_RANGE = 416
 
 
-async def download(
+async def transfer(
     hops: Hops, source: Url | HubFile, part: PartialFile, known: str | None, limits: Limits
 ) -> bool:
     """Bring a file, unless it is still the one that is known.
 
     Args:
         hops: finds it.
-        source: as `places.meant` returns it; of the Hub, with a file.
+        source: as `addresses.meant` returns it; of the Hub, with a file.
         part: takes it.
         known: the ETag of the one that is here already.
         limits: of time.
@@ -36,7 +36,7 @@ async def download(
         Unreached: the origin didn't say whether it is still that one.
         Unavailable: it did, but the new one didn't come.
     """
-    url = places.url(source, hops.endpoint)
+    url = addresses.url(source, hops.endpoint)
     is_hubs = isinstance(source, HubFile)
 
     async def attempt() -> bool:

@@ -1,7 +1,7 @@
 import pytest
 
 from flux_worker.contract.loras import HubFile, Url
-from flux_worker.downloads import places
+from flux_worker.downloads import addresses
 from flux_worker.downloads.refusals import Refused
 
 HUB = "https://huggingface.co"
@@ -28,7 +28,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
     ],
 )
 def test_a_page_stands_for_its_file(url, meant):
-    assert places.meant(Url(url)) == meant
+    assert addresses.meant(Url(url)) == meant
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_page_stands_for_its_file(url, meant):
     ],
 )
 def test_any_other_url_stands_for_itself(url):
-    assert places.meant(Url(url)) == Url(url)
+    assert addresses.meant(Url(url)) == Url(url)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_any_other_url_stands_for_itself(url):
 )
 def test_a_page_without_a_file_is_refused(url, said):
     with pytest.raises(Refused) as refusal:
-        places.meant(Url(url))
+        addresses.meant(Url(url))
     assert str(refusal.value).startswith(said)
 
 
@@ -75,15 +75,15 @@ def test_a_page_without_a_file_is_refused(url, said):
     ],
 )
 def test_the_url_of_a_hub_file_is_quoted(source, path):
-    assert str(places.url(source, HUB)) == HUB + path
+    assert str(addresses.url(source, HUB)) == HUB + path
 
 
 def test_a_callers_url_stays_as_it_is():
     url = "https://files.example/a%2Fb?sig=%2B+%20"
-    assert str(places.url(Url(url), HUB)) == url
+    assert str(addresses.url(Url(url), HUB)) == url
 
 
 @pytest.mark.parametrize("revision", [None, "main", COMMIT[:-1], COMMIT.upper()])
 def test_only_a_whole_commit_cannot_change(revision):
-    assert not places.is_pinned(HubFile("o/n", revision, "a"))
-    assert places.is_pinned(HubFile("o/n", COMMIT, "a"))
+    assert not addresses.is_pinned(HubFile("o/n", revision, "a"))
+    assert addresses.is_pinned(HubFile("o/n", COMMIT, "a"))

@@ -39,10 +39,11 @@ def test_a_server_that_always_sends_its_file_is_stopped_at_the_tag(bring, web, t
     assert kept.stat().st_ino == before
 
 
-def test_a_file_without_a_tag_is_fetched_each_time(bring, web):
-    web.put(URL, lambda request: request.answer(200, lora(1)))
+@pytest.mark.parametrize("headers", [{}, {"ETag": ""}])
+def test_a_file_without_a_tag_is_fetched_each_time(bring, web, headers):
+    web.put(URL, lambda request: request.answer(200, lora(1), headers))
     bring(URL)
-    web.put(URL, lambda request: request.answer(200, lora(2)))
+    web.put(URL, lambda request: request.answer(200, lora(2), headers))
     assert content(bring(URL)) == digest(lora(2))
 
 

@@ -269,6 +269,16 @@ def test_a_set_larger_than_the_cache_is_brought_all_the_same(make_library, web, 
     assert digests(brought) == [digest(lora(number)) for number in range(5)]
 
 
+def test_what_is_held_in_memory_counts_as_used_on_the_disk(make_library, web, tmp_path):
+    web.put(URL, lora())
+    library = make_library()
+    asyncio.run(library.bring([Lora(path=URL)]))
+    (kept,) = (tmp_path / "cache/files").iterdir()
+    os.utime(kept, (0, 0))
+    asyncio.run(library.bring([Lora(path=URL)]))
+    assert kept.stat().st_mtime > 0
+
+
 def test_a_large_lora_is_not_held(make_library, web, reader, monkeypatch):
     monkeypatch.setattr("flux_worker.adapters.library.HELD", len(lora()) - 1)
     web.put(URL, lora())

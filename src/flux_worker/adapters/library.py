@@ -100,13 +100,13 @@ class Library:
         with self._cache.holding() as held:
             for afresh in (False, True):
                 digest = await self._fetcher.content(place, held, afresh=afresh)
-                if adapter := self._shelf.get(digest) or await self._from_cache(digest):
+                file = await asyncio.to_thread(self._cache.file, digest)
+                if adapter := self._shelf.get(digest) or await self._from_cache(file, digest):
                     return adapter
         raise Unavailable("was fetched, but is gone from LORA_CACHE_DIR; send the job again")
 
-    async def _from_cache(self, digest: str) -> Adapter | None:
+    async def _from_cache(self, file: Path, digest: str) -> Adapter | None:
         """Read a file of the cache; None where it is gone or isn't what its name says."""
-        file = self._cache.file(digest)
         try:
             adapter = await asyncio.to_thread(self._read, file)
         except OSError:

@@ -119,7 +119,9 @@ def test_the_index_keeps_what_is_asked_for(cache, tmp_path, monkeypatch):
             os.utime(path, (path.stat().st_mtime - 10,) * 2)
     assert cache.find("another source")  # the older one
     keep(cache, KINDS[0])
-    assert [name for name in ("a source", "another source") if cache.find(name)] == ["another source"]
+    assert [name for name in ("a source", "another source") if cache.find(name)] == [
+        "another source"
+    ]
 
 
 def test_two_workers_may_bring_the_same_file(cache, tmp_path):

@@ -29,6 +29,14 @@ def test_what_has_not_changed_is_not_sent_again(bring, web):
     assert web.sent(URL) == [200, 304]
 
 
+def test_what_has_not_changed_is_used_from_a_folder_that_takes_nothing(bring, web, tmp_path):
+    web.put(URL, lora())
+    bring(URL)
+    (tmp_path / "cache/parts").rmdir()
+    (tmp_path / "cache/parts").touch()  # whoever runs the tests: nothing can be put there
+    assert content(bring(URL)) == digest(lora())
+
+
 def test_a_server_that_always_sends_its_file_is_stopped_at_the_tag(bring, web, tmp_path):
     large = lora(1, 1 << 21)
     web.put(URL, lambda request: request.answer(200, large, {"ETag": 'W/"1"'}))

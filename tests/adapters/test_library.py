@@ -92,10 +92,11 @@ def test_a_file_is_read_again_only_when_it_has_changed(make_library, folder, rea
     assert len(reader.read) == 2
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_used(bring, folder, reader):
+@pytest.mark.parametrize("then", [lora(2, 128), lora(2, 128)[:-1]], ids=["whole", "half"])
+def test_a_file_that_changes_while_it_is_read_is_not_used(bring, folder, reader, then):
     file = folder / "mine.safetensors"
     file.write_bytes(lora(1, 64))
-    reader.before = lambda _: file.write_bytes(lora(2, 128))
+    reader.before = lambda _: file.write_bytes(then)
     with pytest.raises(GenerationFailed, match="was changed while it was read; send the job again"):
         bring("mine")
 
@@ -257,6 +258,14 @@ def test_a_lora_that_does_not_fit_stays_in_the_cache(bring, web):
         with pytest.raises(InvalidRequest, match="is a LoRA for another model"):
             bring(URL)
     assert web.sent(URL) == [200, 304]
+
+
+def test_what_another_worker_may_fetch_is_not_read_if_it_is_too_large_here(bring, web, reader):
+    web.put(URL, lora(1, 1 << 19))
+    bring(URL)
+    with pytest.raises(InvalidRequest, match="has more than 1 MB, which is the worker's MAX_LORA"):
+        bring(URL, max_lora_mb=1)
+    assert len(reader.read) == 1
 
 
 def test_a_set_larger_than_the_cache_is_brought_all_the_same(make_library, web, monkeypatch):

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from fake_web import digest, lora, status, whole
+from fake_web import CDN, digest, lora, status, whole
 from rights import forbidden
 from safetensors.torch import save
 from torch import zeros
@@ -15,6 +15,7 @@ from flux_worker.contract.loras import Lora
 from flux_worker.errors import GenerationFailed, InvalidRequest
 
 URL = "https://files.example/a.safetensors"
+HUB = "https://huggingface.co"
 OTHER_URL = "https://files.example/b.safetensors"
 
 
@@ -133,6 +134,27 @@ def test_many_jobs_share_one_download_and_one_read(make_library, web, reader):
     brought = asyncio.run(jobs())
     assert {digests(each)[0] for each in brought} == {digest(lora())}
     assert web.requests(URL) == len(reader.read) == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (URL, URL.replace("files.", "FILES."), URL.replace(".example", ".example:443")),
+        ("o/n/a.safetensors", f"{HUB}/o/n/blob/main/a.safetensors", "o/n/a.safetensors@main"),
+        ("o/n", f"{HUB}/o/n", "o/n@main"),
+    ],
+)
+def test_all_names_of_a_file_share_one_download(make_library, web, reader, names):
+    web.put(URL, lora())
+    web.put_hub("o/n", {"a.safetensors": lora()}, "c" * 40)
+
+    async def jobs():
+        library = make_library()
+        await asyncio.gather(*(bringing(library, name) for name in names))
+
+    asyncio.run(jobs())
+    cdn = f"https://{CDN}/{digest(lora())}"
+    assert web.requests(URL) + web.requests(cdn) == len(reader.read) == 1
 
 
 def test_the_same_loras_cost_a_question_and_no_reading(make_library, web, reader):

@@ -95,7 +95,8 @@ class Library:
         place = source(lora.path)
         if isinstance(place, LocalFile):
             return await self._adapters.get(place, lambda: self._on_disk(place))
-        return await self._adapters.get(place, lambda: self._on_the_web(place))
+        key = self._fetcher.key(place)
+        return await self._adapters.get(key, lambda: self._on_the_web(place))
 
     async def _on_the_web(self, place: Url | HubFile) -> Adapter:
         with self._cache.holding() as held:

@@ -104,7 +104,11 @@ def plain(url: URL) -> URL:
 
 
 def key(source: Url | HubFile, endpoint: str) -> str:
-    """Return what tells a source from all others."""
+    """Return what tells a source from all others.
+
+    Raises:
+        Refused: there can be no such source.
+    """
     if isinstance(source, Url):
-        return source.url
+        return str(url(source, endpoint))
     return f"{endpoint} {source.repository} {source.revision or NEWEST} {source.file or ''}"

@@ -27,11 +27,11 @@ def main() -> None:
             from flux_worker.serving.worker import Worker
         storage = Storage(settings)
         gpu = Gpu(lambda: pipeline.load(settings), settings.model)
+        worker = Worker(settings, gpu, storage, sdk_posts.channel())
         checks = fitness.checks(gpu, storage, settings)
     except CannotStart as reason:
         sys.exit(f"The worker can't start. {reason}")
 
-    worker = Worker(settings, gpu, storage, sdk_posts.channel())
     sdk.serve(worker, checks, settings.jobs_in_flight)
 
 

@@ -133,6 +133,7 @@ def test_a_local_run_of_a_bad_request_fails():
         ),
         ({"FLUX_MODEL": "pro"}, "Correct these environment variables: FLUX_MODEL"),
         ({"MODEL_PATH": "/nowhere"}, "/nowhere is neither a folder here"),
+        ({"HF_ENDPOINT": "mirror.example"}, "HF_ENDPOINT must be a URL"),
     ],
 )
 def test_what_prevents_a_start_is_said_in_one_sentence(settings, says):

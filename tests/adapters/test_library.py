@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from fake_web import digest, lora, status, whole
+from fake_web import CDN, digest, lora, status, whole
 from rights import forbidden
 from safetensors.torch import save
 from torch import zeros
@@ -15,6 +15,7 @@ from flux_worker.contract.loras import Lora
 from flux_worker.errors import GenerationFailed, InvalidRequest
 
 URL = "https://files.example/a.safetensors"
+HUB = "https://huggingface.co"
 OTHER_URL = "https://files.example/b.safetensors"
 
 
@@ -92,10 +93,11 @@ def test_a_file_is_read_again_only_when_it_has_changed(make_library, folder, rea
     assert len(reader.read) == 2
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_used(bring, folder, reader):
+@pytest.mark.parametrize("then", [lora(2, 128), lora(2, 128)[:-1]], ids=["whole", "half"])
+def test_a_file_that_changes_while_it_is_read_is_not_used(bring, folder, reader, then):
     file = folder / "mine.safetensors"
     file.write_bytes(lora(1, 64))
-    reader.before = lambda _: file.write_bytes(lora(2, 128))
+    reader.before = lambda _: file.write_bytes(then)
     with pytest.raises(GenerationFailed, match="was changed while it was read; send the job again"):
         bring("mine")
 
@@ -132,6 +134,27 @@ def test_many_jobs_share_one_download_and_one_read(make_library, web, reader):
     brought = asyncio.run(jobs())
     assert {digests(each)[0] for each in brought} == {digest(lora())}
     assert web.requests(URL) == len(reader.read) == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (URL, URL.replace("files.", "FILES."), URL.replace(".example", ".example:443")),
+        ("o/n/a.safetensors", f"{HUB}/o/n/blob/main/a.safetensors", "o/n/a.safetensors@main"),
+        ("o/n", f"{HUB}/o/n", "o/n@main"),
+    ],
+)
+def test_all_names_of_a_file_share_one_download(make_library, web, reader, names):
+    web.put(URL, lora())
+    web.put_hub("o/n", {"a.safetensors": lora()}, "c" * 40)
+
+    async def jobs():
+        library = make_library()
+        await asyncio.gather(*(bringing(library, name) for name in names))
+
+    asyncio.run(jobs())
+    cdn = f"https://{CDN}/{digest(lora())}"
+    assert web.requests(URL) + web.requests(cdn) == len(reader.read) == 1
 
 
 def test_the_same_loras_cost_a_question_and_no_reading(make_library, web, reader):
@@ -259,6 +282,14 @@ def test_a_lora_that_does_not_fit_stays_in_the_cache(bring, web):
     assert web.sent(URL) == [200, 304]
 
 
+def test_what_another_worker_may_fetch_is_not_read_if_it_is_too_large_here(bring, web, reader):
+    web.put(URL, lora(1, 1 << 19))
+    bring(URL)
+    with pytest.raises(InvalidRequest, match="has more than 1 MB, which is the worker's MAX_LORA"):
+        bring(URL, max_lora_mb=1)
+    assert len(reader.read) == 1
+
+
 def test_a_set_larger_than_the_cache_is_brought_all_the_same(make_library, web, monkeypatch):
     urls = [f"https://files.example/{number}.safetensors" for number in range(5)]
     for number, url in enumerate(urls):
@@ -267,6 +298,16 @@ def test_a_set_larger_than_the_cache_is_brought_all_the_same(make_library, web, 
     monkeypatch.setattr(library._cache, "_limit", len(lora()) + 1)
     brought = asyncio.run(library.bring([Lora(path=url) for url in urls]))
     assert digests(brought) == [digest(lora(number)) for number in range(5)]
+
+
+def test_what_is_held_in_memory_counts_as_used_on_the_disk(make_library, web, tmp_path):
+    web.put(URL, lora())
+    library = make_library()
+    asyncio.run(library.bring([Lora(path=URL)]))
+    (kept,) = (tmp_path / "cache/files").iterdir()
+    os.utime(kept, (0, 0))
+    asyncio.run(library.bring([Lora(path=URL)]))
+    assert kept.stat().st_mtime > 0
 
 
 def test_a_large_lora_is_not_held(make_library, web, reader, monkeypatch):

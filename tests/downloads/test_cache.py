@@ -73,7 +73,15 @@ def test_a_source_is_remembered_by_all_who_share_the_folder(cache, tmp_path):
 
 @pytest.mark.parametrize(
     "written",
-    ["", "{", "[]", "null", '{"digest": "../../etc/passwd", "etag": null}', '{"etag": ""}'],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"digest": "../../etc/passwd", "etag": null}',
+        '{"etag": ""}',
+        "[" * 10**5,
+    ],
 )
 def test_a_damaged_entry_is_none(cache, tmp_path, written):
     cache.note("a source", Entry(KINDS[0], None))
@@ -101,6 +109,19 @@ def test_the_index_does_not_grow_without_end(cache, tmp_path, monkeypatch):
             os.utime(path, (path.stat().st_mtime - 10,) * 2)
     keep(cache, KINDS[0])
     assert [n for n in range(5) if cache.find(f"source {n}")] == [2, 3, 4]
+
+
+def test_the_index_keeps_what_is_asked_for(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(caches, "MOST_SOURCES", 1)
+    for name in ("another source", "a source"):
+        cache.note(name, Entry(KINDS[0], None))
+        for path in (tmp_path / "cache/index").iterdir():
+            os.utime(path, (path.stat().st_mtime - 10,) * 2)
+    assert cache.find("another source")  # the older one
+    keep(cache, KINDS[0])
+    assert [name for name in ("a source", "another source") if cache.find(name)] == [
+        "another source"
+    ]
 
 
 def test_two_workers_may_bring_the_same_file(cache, tmp_path):

@@ -29,6 +29,14 @@ def test_what_has_not_changed_is_not_sent_again(bring, web):
     assert web.sent(URL) == [200, 304]
 
 
+def test_what_has_not_changed_is_used_from_a_folder_that_takes_nothing(bring, web, tmp_path):
+    web.put(URL, lora())
+    bring(URL)
+    (tmp_path / "cache/parts").rmdir()
+    (tmp_path / "cache/parts").touch()  # whoever runs the tests: nothing can be put there
+    assert content(bring(URL)) == digest(lora())
+
+
 def test_a_server_that_always_sends_its_file_is_stopped_at_the_tag(bring, web, tmp_path):
     large = lora(1, 1 << 21)
     web.put(URL, lambda request: request.answer(200, large, {"ETag": 'W/"1"'}))
@@ -39,10 +47,11 @@ def test_a_server_that_always_sends_its_file_is_stopped_at_the_tag(bring, web, t
     assert kept.stat().st_ino == before
 
 
-def test_a_file_without_a_tag_is_fetched_each_time(bring, web):
-    web.put(URL, lambda request: request.answer(200, lora(1)))
+@pytest.mark.parametrize("headers", [{}, {"ETag": ""}])
+def test_a_file_without_a_tag_is_fetched_each_time(bring, web, headers):
+    web.put(URL, lambda request: request.answer(200, lora(1), headers))
     bring(URL)
-    web.put(URL, lambda request: request.answer(200, lora(2)))
+    web.put(URL, lambda request: request.answer(200, lora(2), headers))
     assert content(bring(URL)) == digest(lora(2))
 
 

@@ -38,6 +38,15 @@ def test_a_host_may_end_with_a_dot(refusal, web):
     assert "elsewhere.example, which is none" in refusal("https://elsewhere.example./a")
 
 
+@pytest.mark.parametrize(
+    "host", ["xn--a.hf.co", "xn--zzzzzzzzzzz99999.hf.co", "xn--", "a%2f.hf.co", "[fe80::1%25lo]"]
+)
+def test_a_host_that_no_server_can_have_is_said_to_be_one(refusal, web, host):
+    assert refusal(f"https://{host}/a", lora_hosts="*") == "has a host that no server can have"
+    web.put(URL, redirect(f"https://{host}/a"))
+    assert refusal(URL, lora_hosts="*").startswith("leads from files.example to an address")
+
+
 def test_below_a_host_is_not_the_host(refusal, web):
     assert "which is none" in refusal(ELSEWHERE, lora_hosts="*.elsewhere.example")
 
@@ -131,6 +140,29 @@ def test_tokens_go_to_their_own_hosts_alone(bring, web):
         ("civitai.com", "Bearer civitai_hush"),
     }
     assert {CDN, STORAGE, "files.example"} <= {url.split("/")[2] for url, _ in web.asked}
+
+
+@pytest.mark.parametrize(
+    "host", ["CIVITAI.com", "civitai.com:443", "civitai.com.", "@civitai.com", ":@civitai.com"]
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_host_gets_its_token_however_it_is_spelled(bring, web, host, is_first):
+    url = f"https://{host}/api/download/models/7"
+    web.put("https://civitai.com/api/download/models/7", lora())
+    web.put(URL, redirect(url))
+    bring(url if is_first else URL, **TOKENS)
+    assert authorizations(web) == {("civitai.com", "Bearer civitai_hush")}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Linked-Size": "9" * 5000}, {"Content-Range": f"bytes 0-/{'9' * 5000}"}],
+    ids=lambda headers: next(iter(headers)),
+)
+def test_a_size_that_no_file_has_is_no_size(bring, web, headers):
+    rest = {"Content-Range": "bytes 0-"}
+    web.put(URL, lambda request: request.answer(206, lora(), {**rest, **headers}))
+    assert bring(URL)
 
 
 def test_a_redirects_user_and_password_are_not_sent(bring, web):

@@ -5,6 +5,8 @@ import pytest
 from fake_web import digest, lora, whole
 from huggingface_hub import constants
 
+from flux_worker.errors import CannotStart
+
 COMMIT = "c" * 40
 API = "https://huggingface.co/api/models/owner/name/revision/main"
 
@@ -92,3 +94,16 @@ def test_a_callers_url_at_the_mirror_is_a_callers(refusal, web, monkeypatch):
     assert said == "is at elsewhere.example, which is none of the worker's LORA_HOSTS"
     said = refusal("https://elsewhere.example/admin", lora_hosts="*", allow_private_addresses=False)
     assert said.startswith("leads to a private address")
+
+
+def test_a_blank_endpoint_is_the_hubs_own(bring, web, monkeypatch):
+    web.put_hub("owner/name", {"a.safetensors": lora()}, "c" * 40)
+    monkeypatch.setattr(constants, "ENDPOINT", "")
+    assert bring("owner/name")
+
+
+@pytest.mark.parametrize("endpoint", ["mirror.example", "https://", "https://[::1"])
+def test_an_endpoint_that_is_no_url_is_said_before_any_job(make_library, monkeypatch, endpoint):
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    with pytest.raises(CannotStart, match="HF_ENDPOINT must be a URL"):
+        make_library()

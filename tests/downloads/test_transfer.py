@@ -4,7 +4,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from fake_web import CDN, cut, digest, lora, redirect, status, whole
+from fake_web import CDN, cut, digest, etag, lora, redirect, status, whole
+from lora_library import QUICK
 
 from flux_worker.downloads.attempts import Limits
 from flux_worker.errors import GenerationFailed, InvalidRequest
@@ -68,6 +69,39 @@ def test_the_rest_of_another_file_is_not_added(bring, web, at, tag):
     """Of a server that sends a part although the tag has changed, or another part."""
     web.put(URL, cut(DATA, HALF, '"1"'), rest(OTHER, at, tag), whole(OTHER))
     assert content(bring(URL)) == digest(OTHER)
+
+
+@pytest.mark.parametrize("first", [cut(DATA, HALF), None])
+def test_a_part_that_ends_too_early_is_not_all(bring, web, first):
+    """Of a server that gives so much at once, asked for a range or not."""
+
+    def piece(request):
+        at = int(request.headers.get("Range", "bytes=0-")[6:-1])
+        end = min(at + HALF * 3 // 4, len(DATA))
+        place = f"bytes {at}-{end - 1}/{len(DATA)}"
+        request.answer(206, DATA[at:end], {"ETag": etag(DATA), "Content-Range": place})
+
+    web.put(URL, *filter(None, [first, piece]))
+    assert content(bring(URL)) == digest(DATA)
+
+
+def test_breaks_after_much_has_come_are_no_failures(bring, web, monkeypatch):
+    eighth = len(DATA) // 8
+    monkeypatch.setattr("flux_worker.downloads.transfer.PROGRESS", eighth)
+
+    def piece(request):
+        at = int(request.headers.get("Range", "bytes=0-")[6:-1])
+        request.send_response(206 if at else 200)
+        request.send_header("Content-Length", str(len(DATA) - at))
+        request.send_header("Content-Range", f"bytes {at}-{len(DATA) - 1}/{len(DATA)}")
+        request.send_header("ETag", etag(DATA))
+        request.end_headers()
+        request.wfile.write(DATA[at : at + eighth])
+        request.drop()
+
+    web.put(URL, piece)
+    assert content(bring(URL)) == digest(DATA)
+    assert web.requests(URL) > len(QUICK.pauses) + 1
 
 
 def test_a_range_that_the_server_does_not_have_begins_again(bring, web):

@@ -15,6 +15,7 @@ from flux_worker.adapters.local import Signature
 from flux_worker.adapters.sharing import Shared
 from flux_worker.adapters.shelf import Shelf
 from flux_worker.contract.loras import HubFile, LocalFile, Lora, Url, source
+from flux_worker.downloads import refusals
 from flux_worker.downloads.attempts import LIMITS, Limits
 from flux_worker.downloads.cache import Cache
 from flux_worker.downloads.fetching import Fetcher
@@ -94,20 +95,23 @@ class Library:
         place = source(lora.path)
         if isinstance(place, LocalFile):
             return await self._adapters.get(place, lambda: self._on_disk(place))
-        return await self._adapters.get(place, lambda: self._on_the_web(place))
+        key = self._fetcher.key(place)
+        return await self._adapters.get(key, lambda: self._on_the_web(place))
 
     async def _on_the_web(self, place: Url | HubFile) -> Adapter:
         with self._cache.holding() as held:
             for afresh in (False, True):
                 digest = await self._fetcher.content(place, held, afresh=afresh)
-                if adapter := self._shelf.get(digest) or await self._from_cache(digest):
+                file = await asyncio.to_thread(self._cache.file, digest)
+                if adapter := self._shelf.get(digest) or await self._from_cache(file, digest):
                     return adapter
         raise Unavailable("was fetched, but is gone from LORA_CACHE_DIR; send the job again")
 
-    async def _from_cache(self, digest: str) -> Adapter | None:
+    async def _from_cache(self, file: Path, digest: str) -> Adapter | None:
         """Read a file of the cache; None where it is gone or isn't what its name says."""
-        file = self._cache.file(digest)
         try:
+            if (await asyncio.to_thread(file.stat)).st_size > self._largest:
+                raise refusals.too_large(self._largest)  # another worker's may be higher
             adapter = await asyncio.to_thread(self._read, file)
         except OSError:
             return None
@@ -131,11 +135,17 @@ class Library:
             adapter = await asyncio.to_thread(self._read, file)
         except OSError as error:
             raise local.refusal(error) from None
-        if now != await asyncio.to_thread(local.signature, file, self._largest):
-            raise Unavailable("was changed while it was read; send the job again")
+        except Unfit:  # half a file is no sound one
+            await self._require_unchanged(file, now)
+            raise
+        await self._require_unchanged(file, now)
         self._local[place.name] = now, adapter.digest
         self._shelf.put(adapter)
         return adapter
+
+    async def _require_unchanged(self, file: Path, before: Signature) -> None:
+        if before != await asyncio.to_thread(local.signature, file, self._largest):
+            raise Unavailable("was changed while it was read; send the job again")
 
 
 def _digest(file: Path) -> str | None:

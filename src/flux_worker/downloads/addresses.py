@@ -79,7 +79,7 @@ def url(source: Url | HubFile, endpoint: str) -> URL:
     """
     if isinstance(source, Url):
         try:
-            return URL(source.url, encoded=True).with_fragment(None)
+            return plain(URL(source.url, encoded=True))
         except ValueError:
             raise Refused("has a host that no server can have") from None
     revision = quote(source.revision or NEWEST, safe="")
@@ -90,8 +90,25 @@ def url(source: Url | HubFile, endpoint: str) -> URL:
     return URL(f"{endpoint}/{path}", encoded=True)
 
 
+def plain(url: URL) -> URL:
+    """Return a URL with its host in the one spelling that tokens are kept by, and without a user.
+
+    Raises:
+        ValueError: it has a host that no server can have.
+    """
+    host = (url.raw_host or "").lower().rstrip(".")
+    if not url.host or not re.fullmatch(r"[a-z0-9._:-]+", host):
+        raise ValueError(host)
+    port = None if url.is_default_port() else url.explicit_port
+    return url.with_user(None).with_fragment(None).with_host(host).with_port(port)
+
+
 def key(source: Url | HubFile, endpoint: str) -> str:
-    """Return what tells a source from all others."""
+    """Return what tells a source from all others.
+
+    Raises:
+        Refused: there can be no such source.
+    """
     if isinstance(source, Url):
-        return source.url
+        return str(url(source, endpoint))
     return f"{endpoint} {source.repository} {source.revision or NEWEST} {source.file or ''}"

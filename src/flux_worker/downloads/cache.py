@@ -1,10 +1,11 @@
 """Keeps fetched LoRAs on a disk that other workers may share.
 
-    files/<SHA-256 of the content>.safetensors   its time of change is that of its last use
+    files/<SHA-256 of the content>.safetensors
     index/<SHA-256 of the source>.json           the content that a source had, and its ETag
     parts/                                       what is being fetched
 
-A file comes to its place whole, by a rename. Whoever reads one compares its content with its name.
+The time of change of a file, and of an entry of the index, is that of its last use. A file comes
+to its place whole, by a rename. Whoever reads one compares its content with its name.
 """
 
 import hashlib
@@ -60,18 +61,15 @@ class Cache:
     def find(self, source: str) -> Entry | None:
         """Return what a source held, if that is known; the file itself may be gone."""
         try:
-            found = json.loads(self._entry(source).read_bytes())
+            found = json.loads(_used(self._entry(source)).read_bytes())
             entry = Entry(str(found["digest"]), found["etag"] and str(found["etag"]))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return entry if DIGEST.fullmatch(entry.digest) else None
 
     def file(self, digest: str) -> Path:
         """Return where a content is, used now, or would be."""
-        path = self._files / f"{digest}{EXTENSION}"
-        with suppress(OSError):
-            os.utime(path)
-        return path
+        return _used(self._files / f"{digest}{EXTENSION}")
 
     @contextmanager
     def holding(self) -> Iterator[set[str]]:
@@ -152,6 +150,12 @@ def _by_age(folder: Path) -> list[tuple[float, int, Path]]:
                 status = each.stat(follow_symlinks=False)
                 found.append((status.st_mtime, status.st_size, Path(each.path)))
     return sorted(found)
+
+
+def _used(path: Path) -> Path:
+    with suppress(OSError):
+        os.utime(path)
+    return path
 
 
 def _remove(path: Path) -> None:

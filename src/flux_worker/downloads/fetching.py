@@ -28,6 +28,14 @@ class Fetcher:
     """Bytes of a file."""
     limits: Limits
 
+    def key(self, source: Url | HubFile) -> str:
+        """Return what all names of a source share, and no other source has.
+
+        Raises:
+            Refused: it can be no source.
+        """
+        return addresses.key(addresses.meant(source), self.hops.endpoint)
+
     async def content(self, source: Url | HubFile, held: set[str], *, afresh: bool = False) -> str:
         """Return the SHA-256 of what a source holds now, with the file in the cache.
 
@@ -42,8 +50,7 @@ class Fetcher:
             Refused: the caller must name something else.
             Unavailable: it can't be had or kept now.
         """
-        source = addresses.meant(source)
-        key = addresses.key(source, self.hops.endpoint)
+        source, key = addresses.meant(source), self.key(source)
         entry = None if afresh else await asyncio.to_thread(self.cache.find, key)
         if entry:
             held.add(entry.digest)

@@ -15,12 +15,15 @@ from pydantic import SecretStr
 from yarl import URL
 
 from flux_worker import __version__, web
-from flux_worker.downloads.addresses import HUB
+from flux_worker.downloads.addresses import HUB, plain
 from flux_worker.downloads.refusals import CIVITAI, Refused
+from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
 MOST_HOPS = 8
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+SIZE = re.compile(r"[0-9]{1,18}")
+"""Bytes. Python doesn't read numbers of thousands of digits."""
 USER_AGENT = f"flux-worker/{__version__}"
 
 
@@ -40,11 +43,20 @@ class Hops:
     """Knows where callers may send this worker, and which token is for whom."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the hosts and the tokens, and the Hub's address from huggingface_hub."""
+        """Read the hosts and the tokens, and the Hub's address from huggingface_hub.
+
+        Raises:
+            CannotStart: that is no address.
+        """
         self._patterns = settings.lora_hosts.split(",")
         self._allow_private = settings.allow_private_addresses
-        self.endpoint = constants.ENDPOINT
-        self._mirror = URL(self.endpoint).origin()
+        self.endpoint = constants.ENDPOINT or f"https://{HUB}"
+        try:
+            self._mirror = URL(self.endpoint).origin()
+        except ValueError:
+            raise CannotStart(
+                f"HF_ENDPOINT must be a URL, such as https://{HUB}, which it is by default."
+            ) from None
         self.tokens: dict[URL, SecretStr | None] = {
             URL(f"https://{HUB}"): settings.hf_token,
             self._mirror: settings.hf_token,
@@ -82,7 +94,7 @@ class Hops:
                 onward = response.headers.get("Location")
                 is_over = response.status not in REDIRECTS or onward is None
                 if is_over or (known is not None and etag == known):
-                    etag = etag or response.headers.get("ETag")
+                    etag = etag or response.headers.get("ETag") or None
                     yield Reply(response, at.raw_host or "", etag, _size(response, told))
                     return
             at = _next(at, onward or "")
@@ -93,9 +105,7 @@ class Hops:
         return url.origin() == self._mirror
 
     def _require(self, url: URL, *, is_mirrors: bool, is_first: bool) -> None:
-        host = (url.raw_host or "").rstrip(".").lower()
-        if not re.fullmatch(r"[a-z0-9._:-]+", host):
-            raise Refused("has a host that no server can have")
+        host = url.raw_host or ""
         allowed = HUB if is_mirrors else host
         if not any(_matches(pattern, allowed) for pattern in self._patterns):
             way = "is" if is_first else "leads to a file"
@@ -121,20 +131,19 @@ def _told(response: ClientResponse) -> dict[str, str]:
 
 
 def _size(response: ClientResponse, told: Mapping[str, str]) -> int | None:
-    if re.fullmatch(r"[0-9]+", told.get("size", "")):
+    if SIZE.fullmatch(told.get("size", "")):
         return int(told["size"])
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     length = total if response.status == 206 else response.headers.get("Content-Length", "")
-    return int(length) if re.fullmatch(r"[0-9]+", length) else None
+    return int(length) if SIZE.fullmatch(length) else None
 
 
 def _next(at: URL, location: str) -> URL:
     # A signature survives only as it was written.
     try:
         onward = at.join(URL(location, encoded=bool(re.fullmatch(r"[!-~]+", location))))
-        onward = onward.with_user(None).with_fragment(None)
-        if not onward.host or onward.scheme not in ("http", "https"):
+        if onward.scheme not in ("http", "https"):
             raise ValueError
+        return plain(onward)
     except ValueError:
         raise Refused(f"leads from {at.host} to an address that is none") from None
-    return onward

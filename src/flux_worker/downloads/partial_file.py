@@ -5,7 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from aiohttp import ClientError, ClientPayloadError
 from safetensors import SafetensorError, safe_open
@@ -28,22 +28,18 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class PartialFile:
-    """Takes a file's bytes into a folder; to be closed by `with`."""
+    """Takes a file's bytes into a folder, touched when some come; to be closed by `with`."""
 
     def __init__(self, path: Path, limit: int) -> None:
         """Note where the bytes go to, and how many they may be."""
         self.path = path
         self.etag: str | None = None
         self._limit = limit
+        self._file: BinaryIO | None = None
         self.size, self._sum, self._tag = 0, hashlib.sha256(), ""
 
     def __enter__(self) -> Self:
-        """Create the file."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("xb")
-        except OSError as error:
-            raise refusals.unwritable(error) from None
+        """Return itself."""
         return self
 
     def __exit__(
@@ -53,10 +49,11 @@ class PartialFile:
         at: TracebackType | None,
     ) -> None:
         """Remove it, if nobody has moved it to its place."""
-        try:
-            self._file.close()
-        finally:
-            self.path.unlink(missing_ok=True)
+        if self._file:
+            try:
+                self._file.close()
+            finally:
+                self.path.unlink(missing_ok=True)
 
     @property
     def digest(self) -> str:
@@ -90,6 +87,8 @@ class PartialFile:
             await self._write(block, reply)
             raise
         await self._write(block, reply)
+        if reply.response.status == 206 and self.size < (reply.size or 0):
+            raise ClientPayloadError
 
     async def finish(self) -> None:
         """Make sure that it is a whole safetensors file, and the one that was announced.
@@ -102,7 +101,7 @@ class PartialFile:
 
     def _finish(self) -> None:
         try:
-            self._file.flush()
+            self._sink().flush()
             if self.size < BEGINNING:
                 raise Refused("leads to a file that is empty or not in safetensors' format")
             with safe_open(self.path, framework="pt"):
@@ -120,12 +119,13 @@ class PartialFile:
         answer = reply.response
         if answer.headers.get("Content-Type", "").partition(";")[0].strip() == "text/html":
             raise _page(reply)
-        is_rest = answer.status == 206
+        is_part = answer.status == 206
+        is_same = not self.size or reply.etag == self.etag
         place = answer.headers.get("Content-Range", "")
-        if is_rest and (reply.etag != self.etag or not place.startswith(f"bytes {self.size}-")):
+        if is_part and not (is_same and place.startswith(f"bytes {self.size}-")):
             self.start_over()
             raise ClientPayloadError
-        if not is_rest:
+        if not is_part or not self.size:
             self.start_over()
             self.etag = reply.etag
             tag = answer.headers.get("ETag", "")
@@ -136,10 +136,16 @@ class PartialFile:
         """Forget what has come."""
         self.size, self._sum, self._tag = 0, hashlib.sha256(), ""
         try:
-            self._file.seek(0)
-            self._file.truncate()
+            self._sink().seek(0)
+            self._sink().truncate()
         except OSError as error:
             raise refusals.unwritable(error) from None
+
+    def _sink(self) -> BinaryIO:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("xb")
+        return self._file
 
     def _require_fit(self, size: int) -> None:
         if size > self._limit:
@@ -154,7 +160,7 @@ class PartialFile:
     def _write_now(self, block: bytearray) -> None:
         self._sum.update(block)
         try:
-            self._file.write(block)
+            self._sink().write(block)
         except OSError as error:
             raise refusals.unwritable(error) from None
 

@@ -3,6 +3,8 @@
 import logging
 import time
 
+from aiohttp import ClientError
+
 from flux_worker.contract.loras import HubFile, Url
 from flux_worker.downloads import addresses
 from flux_worker.downloads.attempts import Again, Limits, persist, require_file
@@ -14,6 +16,8 @@ log = logging.getLogger(__name__)
 
 UNCHANGED = 304
 NO_SUCH_RANGE = 416
+PROGRESS = 16 << 20
+"""Bytes that must have come before a break for it not to count as a failure."""
 
 
 async def transfer(
@@ -40,6 +44,15 @@ async def transfer(
     is_hubs = isinstance(source, HubFile)
 
     async def attempt() -> bool:
+        while True:
+            before = part.size
+            try:
+                return await take_on()
+            except (ClientError, TimeoutError, OSError):
+                if part.size < before + PROGRESS:
+                    raise
+
+    async def take_on() -> bool:
         conditions = part.conditions
         if known is not None and not conditions:
             conditions = {"If-None-Match": known}

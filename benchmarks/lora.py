@@ -33,7 +33,7 @@ from benchmarks.full_size import Architecture
 from benchmarks.table import markdown
 from flux_worker.adapters import reading
 from flux_worker.adapters.deltas import Adapter, Layers, Weighed
-from flux_worker.adapters.library import Library
+from flux_worker.adapters.lora_library import Library
 from flux_worker.contract.catalog import DEV
 from flux_worker.contract.loras import Lora
 from flux_worker.engine import acceleration, pipeline

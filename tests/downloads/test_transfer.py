@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 from fake_web import CDN, cut, digest, etag, lora, redirect, status, whole
-from lora_library import QUICK
+from lora_sources import QUICK
 
 from flux_worker.downloads.attempts import Limits
 from flux_worker.errors import GenerationFailed, InvalidRequest

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from flux_worker.adapters.library import Library
+from flux_worker.adapters.lora_library import Library
 from flux_worker.contract import pricing
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery import images, job_bucket, metadata

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from flux_worker.adapters.deltas import Adapter, Layers, Unfit, Weighed
-from flux_worker.adapters.library import Library
+from flux_worker.adapters.lora_library import Library
 from flux_worker.contract.loras import Lora
 from flux_worker.downloads.attempts import Limits
 from flux_worker.errors import InvalidRequest

@@ -311,7 +311,7 @@ def test_what_is_held_in_memory_counts_as_used_on_the_disk(make_library, web, tm
 
 
 def test_a_large_lora_is_not_held(make_library, web, reader, monkeypatch):
-    monkeypatch.setattr("flux_worker.adapters.library.HELD", len(lora()) - 1)
+    monkeypatch.setattr("flux_worker.adapters.lora_library.HELD", len(lora()) - 1)
     web.put(URL, lora())
     library = make_library()
     for _ in range(2):

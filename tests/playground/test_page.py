@@ -33,6 +33,7 @@ DESKTOP = {"width": 1280, "height": 1000}
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 A_WHILE = 60_000
 """Milliseconds; more than anything here takes on a busy machine."""
+expect.set_options(timeout=A_WHILE)
 LORAS = ["crescent.safetensors", "it's größer.safetensors"]
 """The files that the platform's endpoints have. No worker reads them here."""
 EVIL = "<img src=x onerror=\"document.title='evil'\"> \"quotes\" 'n' \\back $HOME `x` ${y} 🔴"
@@ -84,7 +85,7 @@ class Visitor:
         self["run"].click()
 
     def sees(self, name, text):
-        expect(self[name]).to_contain_text(text, timeout=A_WHILE)
+        expect(self[name]).to_contain_text(text)
 
     def done(self):
         """Wait for the picture, and return its file."""
@@ -149,7 +150,7 @@ def test_the_seed_that_was_drawn_can_be_used_again(visit):
     person["use_seed"].click()
     expect(person.field("seed")).to_have_value(seed)
     person.run()
-    expect(person["gallery"].locator("img")).to_have_count(2, timeout=A_WHILE)
+    expect(person["gallery"].locator("img")).to_have_count(2)
     assert person.done()[0] == first
     person["dice"].click()
     expect(person.field("seed")).not_to_have_value(seed)
@@ -206,7 +207,7 @@ def test_a_cancelled_run_frees_the_gpu_for_the_next(visit, platform):
     person.run()
     person.sees("state", "of 50")
     expect(person["state"].locator("progress")).to_be_visible()
-    expect(person["state"].locator("img.preview")).to_be_visible(timeout=A_WHILE)
+    expect(person["state"].locator("img.preview")).to_be_visible()
     person.sees("state", "seconds left")
     person.picture("while-it-runs")
     person["cancel"].click()
@@ -231,7 +232,7 @@ def test_several_runs_wait_and_a_closed_page_loses_none(visit):
     back = Visitor(person.watched)
     back.page = context.new_page()
     back.page.goto(person.watched.requests[0])
-    expect(back["gallery"].locator("img")).to_have_count(3, timeout=A_WHILE)
+    expect(back["gallery"].locator("img")).to_have_count(3)
     expect(back["under_way"]).to_be_hidden()
 
 
@@ -244,7 +245,7 @@ def test_a_picture_of_the_gallery_gives_its_parameters_back(visit):
     person.page.get_by_label("FLUX.1-schnell").check()
     expect(person.field("num_inference_steps")).to_have_value("4")
     person.run()
-    expect(person["gallery"].locator("img")).to_have_count(2, timeout=A_WHILE)
+    expect(person["gallery"].locator("img")).to_have_count(2)
     person.sees("state", "Done.")
     person["gallery"].locator("button").nth(1).click()
     person.sees("state", "11")
@@ -290,8 +291,8 @@ def test_every_press_is_a_run(visit):
         person.run()
         person.page.wait_for_timeout(60)
     runs = person.page.locator("#under_way label, #gallery button img")
-    expect(runs).to_have_count(4, timeout=A_WHILE)
-    expect(person["gallery"].locator("img")).to_have_count(4, timeout=A_WHILE)
+    expect(runs).to_have_count(4)
+    expect(person["gallery"].locator("img")).to_have_count(4)
 
 
 def test_a_file_without_parameters_is_said_to_have_none(visit, tmp_path):
@@ -388,7 +389,7 @@ def test_a_wrong_key_is_said_and_the_right_one_is_kept_nowhere(visit, playground
         assert files, "the picture is one"
         assert not [path for path in files if key.encode() in path.read_bytes()]
         person.page.reload()
-        expect(person["gallery"].locator("img")).to_have_count(1, timeout=A_WHILE)
+        expect(person["gallery"].locator("img")).to_have_count(1)
         assert person.field("key").input_value() == ""
         person["gallery"].locator("button").click()
         person.sees("state", "owner/name × 0.5")
@@ -514,7 +515,7 @@ def test_two_tabs_show_the_same_runs(visit, playground):
     other.small()
     other.run()
     other.done()
-    expect(person["gallery"].locator("img")).to_have_count(1, timeout=A_WHILE)
+    expect(person["gallery"].locator("img")).to_have_count(1)
 
 
 def test_a_file_of_anybody_breaks_nothing(visit, playground_python, tmp_path):

@@ -4,7 +4,9 @@
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       if (event.repeat) return; // keys that are held mean one run
-      setTimeout(() => run().click()); // a box with choices first takes what is typed in it
+      // A box with choices first takes what is typed in it.
+      if (event.target.getAttribute("role") === "combobox") setTimeout(() => run().click());
+      else run().click();
     }
   }, true);
   // A key was typed for one host: it is gone before a run could send it to another.

@@ -76,6 +76,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _no_lora_for_the_next_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give the pipeline that all tests share its own weights back."""
+    yield
+    if "pipe" in request.fixturenames:
+        loras = request.getfixturevalue("pipe").loras
+        if not loras.holds([]):
+            loras.merge([], Event())
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
     with S3Server() as server:

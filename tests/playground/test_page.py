@@ -74,7 +74,9 @@ class Visitor:
     def choose(self, name, label):
         """Take an option of a dropdown."""
         self.field(name).click()
-        self.page.get_by_role("option", name=label, exact=True).click()
+        # Its own: those of another one may still be fading.
+        options = self.page.locator(f"#{self.field(name).get_attribute('aria-controls')}")
+        options.get_by_role("option", name=label, exact=True).click()
 
     def small(self, prompt="a red circle on a white background", **more):
         """Ask for what is drawn quickly."""

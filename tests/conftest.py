@@ -79,11 +79,11 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_lora_for_the_next_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give the pipeline that all tests share its own weights back."""
+    pipe = request.getfixturevalue("pipe") if "pipe" in request.fixturenames else None
     yield
-    if "pipe" in request.fixturenames:
-        loras = request.getfixturevalue("pipe").loras
-        if not loras.holds([]):
-            loras.merge([], Event())
+    loras = getattr(pipe, "loras", None)
+    if loras and not loras.holds([]):
+        loras.merge([], Event())
 
 
 @pytest.fixture(scope="session")

@@ -227,6 +227,7 @@ def test_a_download_goes_on_for_the_other_job_that_wants_it(make_library, held, 
         library = make_library()
         jobs = [bringing(library, URL), bringing(library, URL)]
         await until(begun)
+        await asyncio.sleep(1)  # the other has asked the disk, too, and waits
         jobs[0].cancel()
         with pytest.raises(asyncio.CancelledError):
             await jobs[0]

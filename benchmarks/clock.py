@@ -77,6 +77,13 @@ class Marks:
         event.record()
         self._points.append(event)
 
+    def at_step(
+        self, _: object, __: int, ___: object, kept: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Note the end of a pipeline's step: its `callback_on_step_end`."""
+        self.mark()
+        return kept
+
     def between(self) -> list[float]:
         """Return the seconds from each point to the next."""
         if self._cuda:

@@ -94,11 +94,6 @@ class Bench:
     def step(self, side: int) -> list[float]:
         """Return the seconds of some denoising steps."""
         marks = self.clock.marks()
-
-        def at_step(_: object, __: int, ___: object, kept: dict[str, object]) -> dict[str, object]:
-            marks.mark()
-            return kept
-
         with torch.inference_mode():
             self._pipe(
                 **self._inputs,
@@ -106,7 +101,7 @@ class Bench:
                 height=side,
                 num_inference_steps=STEPS,
                 output_type="latent",
-                callback_on_step_end=at_step,
+                callback_on_step_end=marks.at_step,
             )
         return marks.between()
 

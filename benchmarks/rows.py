@@ -183,12 +183,7 @@ class Bench:
         """Return what the first step takes with all that comes before it, and what others take."""
         marks = self._clock.marks()
         marks.mark()
-
-        def at_step(_: object, __: int, ___: object, kept: dict[str, Tensor]) -> dict[str, Tensor]:
-            marks.mark()
-            return kept
-
-        self._denoise(pipe, side, WARM_UP + self._runs + 1, at_step)
+        self._denoise(pipe, side, WARM_UP + self._runs + 1, marks.at_step)
         first, *others = marks.between()
         return first, others[WARM_UP:]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from flux_worker.contract.catalog import Bounds
-from flux_worker.contract.values import fault, number
+from flux_worker.contract.values import HALF_PAIR, NO_UNICODE, fault, number
 
 MAX_LORAS = 5
 SCALE = Bounds(-4.0, 4.0, 1.0)
@@ -68,8 +68,8 @@ def source(path: str) -> Source:
     """
     if len(path) > MAX_PATH_CHARACTERS:
         raise ValueError(f"must be at most {MAX_PATH_CHARACTERS} characters")
-    if re.search("[\ud800-\udfff]", path):
-        raise ValueError("must be valid Unicode (got half a surrogate pair)")
+    if HALF_PAIR.search(path):
+        raise ValueError(NO_UNICODE)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", path):
         return _url(path)
     if path.lower().endswith(PICKLES):
@@ -128,11 +128,7 @@ def _list(value: object) -> object:
     if not isinstance(value, list | tuple):
         raise fault('must be a list such as [{"path": "owner/name", "scale": 1.0}]', value)
     if len(value) > MAX_LORAS:
-        raise PydanticCustomError(
-            "rule",
-            "must have at most {limit} entries (got {got})",
-            {"limit": MAX_LORAS, "got": len(value)},
-        )
+        raise fault(f"must have at most {MAX_LORAS} entries", len(value))
     return value
 
 

@@ -6,6 +6,7 @@ Booleans and numeric strings are no numbers, whatever Python thinks of them.
 """
 
 import json
+import re
 import secrets
 from typing import Annotated
 
@@ -17,6 +18,9 @@ from flux_worker.contract.catalog import Bounds, ServedModel
 
 MAX_PROMPT_CHARACTERS = 10_000
 DRAWN_SEEDS = 2**32
+HALF_PAIR = re.compile("[\ud800-\udfff]")
+"""Of surrogates, which JSON can hold and no encoding of text can write."""
+NO_UNICODE = "must be valid Unicode (got half a surrogate pair)"
 
 
 def context(model: ServedModel) -> dict[str, ServedModel]:
@@ -83,13 +87,9 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise fault("must be a string", value)
     if len(value) > MAX_PROMPT_CHARACTERS:
-        raise PydanticCustomError(
-            "rule",
-            "must be at most {limit} characters (got {got})",
-            {"limit": MAX_PROMPT_CHARACTERS, "got": len(value)},
-        )
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise PydanticCustomError("rule", "must be valid Unicode (got half a surrogate pair)")
+        raise fault(f"must be at most {MAX_PROMPT_CHARACTERS} characters", len(value))
+    if HALF_PAIR.search(value):
+        raise PydanticCustomError("rule", NO_UNICODE)
     return value
 
 

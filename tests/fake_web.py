@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -123,6 +123,23 @@ def cut(data: bytes, at: int, tag: str | None = None) -> Handler:
         request.drop()
 
     return give
+
+
+def endless(beginning: bytes, piece: bytes) -> tuple[Handler, list[int]]:
+    """A file without an end, of ever the same pieces; and the bytes of each that was sent."""
+    sent: list[int] = []
+
+    def give(request: loopback.Incoming) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.close_connection = True
+        with suppress(OSError):
+            request.wfile.write(beginning)
+            while True:
+                request.wfile.write(piece)
+                sent.append(len(piece))
+
+    return give, sent
 
 
 class Web:

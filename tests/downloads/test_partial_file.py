@@ -2,11 +2,10 @@
 
 import io
 import zipfile
-from contextlib import suppress
 
 import pytest
 import torch
-from fake_web import digest, lora, page
+from fake_web import digest, endless, lora, page
 
 URL = "https://files.example/a.safetensors"
 
@@ -64,18 +63,7 @@ def test_a_page_that_says_that_it_is_one(refusal, web):
 
 @pytest.mark.parametrize("beginning", [b"<!DOCTYPE html>" + bytes(1 << 20), b"PK\x03\x04" * 1000])
 def test_no_gigabytes_are_fetched_to_see_that(refusal, web, beginning):
-    sent = []
-
-    def flood(request):
-        request.send_response(200)
-        request.end_headers()
-        request.close_connection = True
-        with suppress(OSError):
-            request.wfile.write(beginning)
-            while True:
-                request.wfile.write(bytes(1 << 20))
-                sent.append(1)
-
+    flood, sent = endless(beginning, bytes(1 << 20))
     web.put(URL, flood)
     assert refusal(URL) in (PAGE, PICKLE)
     assert len(sent) < 64

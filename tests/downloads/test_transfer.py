@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from fake_web import CDN, cut, digest, etag, lora, redirect, status, whole
+from fake_web import CDN, cut, digest, endless, etag, lora, redirect, status, whole
 from lora_sources import QUICK
 
 from flux_worker.downloads.attempts import Limits
@@ -179,17 +179,10 @@ def announced(length):
     return give
 
 
-def endless(request):
-    request.send_response(200)
-    request.end_headers()
-    request.close_connection = True
-    with suppress(OSError):
-        request.wfile.write(DATA)
-        while True:
-            request.wfile.write(bytes(1 << 16))
+ENDLESS, _ = endless(DATA, bytes(1 << 16))
 
 
-@pytest.mark.parametrize("handler", [announced(10**12), endless], ids=["announced", "endless"])
+@pytest.mark.parametrize("handler", [announced(10**12), ENDLESS], ids=["announced", "endless"])
 def test_no_more_is_taken_than_the_operator_allows(bring, web, handler, tmp_path):
     web.put(URL, handler)
     with pytest.raises(InvalidRequest) as refusal:

@@ -7,7 +7,7 @@ On a platform worker it takes jobs from the queue; `python handler.py` runs `tes
 
 import sys
 
-from flux_worker import logs
+from flux_worker import first_process, logs, writable  # noqa: F401
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 from flux_worker.weights import lookup, prefetch
@@ -18,6 +18,7 @@ def main() -> None:
     try:
         settings = Settings.from_environment()
         logs.configure(settings.runpod_log_level)
+        writable.require()
         with prefetch.reading(lookup.nearest(settings)):
             # Only now: these imports take seconds, and the libraries read their log levels then.
             from flux_worker.delivery.storage import Storage

@@ -8,8 +8,8 @@ from conftest import ROOT
 
 PACKAGES = {
     "flux_worker": [
-        {"errors", "logs", "guard"},
-        {"contract", "web"},
+        {"errors", "first_process", "logs", "guard"},
+        {"contract", "web", "writable"},
         {"settings"},
         {"downloads"},
         {"adapters", "delivery", "weights"},

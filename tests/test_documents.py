@@ -159,6 +159,8 @@ def values():
     """Each setting with each value in its default's cell, and each of the Hub's options."""
     hub = json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]
     for entry in hub:
+        if "input" not in entry:  # fixed, and Runpod's own
+            continue
         field = entry["input"]
         yield entry["key"], str(field["default"])
         for option in field.get("options", ()):

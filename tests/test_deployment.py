@@ -25,7 +25,7 @@ def normal(requirement):
 
 SETS = {
     "runtime": PROJECT["dependencies"],
-    **PROJECT["optional-dependencies"],
+    **{k: v for k, v in PROJECT["optional-dependencies"].items() if k != "gpu"},
     **PYPROJECT["dependency-groups"],
 }
 
@@ -35,6 +35,30 @@ def test_every_requirement_is_pinned_as_the_project_asks(name):
     pins = pinned(f"{name}.txt")
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pins)
     assert {normal(need) for need in SETS[name]} <= set(map(normal, pins))
+
+
+WHEEL = re.compile(r"([\w.-]+==[\w.]+) --hash=sha256:[0-9a-f]{64}")
+
+
+def wheels(name):
+    """The pins of one of the image's files, each of which has its hash."""
+    matches = [WHEEL.fullmatch(line) for line in pinned(name)]
+    assert all(matches)
+    return {normal(match[1]) for match in matches}
+
+
+def test_the_image_installs_what_is_tested_and_cuda_each_wheel_by_its_hash():
+    torch, rest = wheels("image-torch.txt"), wheels("image.txt")
+    tested = set(map(normal, pinned("runtime.txt")))
+    assert tested <= torch | rest
+    assert {normal(need) for need in PROJECT["optional-dependencies"]["gpu"]} <= torch
+    cuda = {name for name in torch if name.startswith(("nvidia-", "cuda-", "triton==", "torch=="))}
+    assert torch == cuda, "else they would change for other reasons than torch"
+    assert {name.partition("==")[0] for name in rest - tested} == {"setuptools"}  # torch needs it
+
+
+def test_what_bakes_weights_has_the_workers_versions():
+    assert wheels("image-bake.txt") <= wheels("image.txt")
 
 
 def versions(name):

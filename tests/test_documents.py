@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 from settings_fields import choices, limits
 
+from benchmarks.scaling.cards import POOLS, PRICES_OF
 from flux_worker.contract.catalog import DEV, MODELS, Bounds, Parameters
 from flux_worker.contract.request import ImageRequest
 from flux_worker.contract.values import MAX_PROMPT_CHARACTERS
@@ -276,3 +277,15 @@ def test_what_is_used_without_a_promise_is_listed_with_its_test():
     for path in (ROOT / "src/flux_worker").rglob("*.py"):
         for name in private_uses(path.read_text()):
             assert name in listed.get(path.name, ""), f"{path.name} uses {name}"
+
+
+# -- costs
+
+
+def test_every_pool_is_documented_with_its_cards_and_price():
+    documented = {name: cells for name, cells in rows("docs/costs.md").items() if name in POOLS}
+    assert list(documented) == list(POOLS)
+    for name, pool in POOLS.items():
+        cards, _, price, _ = documented[name]
+        assert (cards, price) == (pool.cards, f"${pool.price:.5f}")
+    assert f"flex price a second, {PRICES_OF}" in (ROOT / "docs/costs.md").read_text()

@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from builder.deploy import api, body, costs, options, plan
@@ -34,16 +34,14 @@ def main(arguments: list[str] | None = None) -> None:
 def _plan(chosen: Namespace) -> bool:
     wanted = _wanted(chosen)
     if not _key():
-        new = body.with_defaults(wanted)
-        check_pools(new.pools or [], {})
-        print(plan.creation(body.creation(new), new, {}))
+        _show_creation(wanted, {})
         print("\nWithout RUNPOD_API_KEY it isn't known which endpoints and pools there are.")
         return True
     runpod = _api()
     if current := _current(runpod, wanted, chosen.endpoint):
         _show_update(runpod, wanted, current, rename=bool(chosen.endpoint))
     else:
-        _show_creation(runpod, wanted)
+        _show_creation(wanted, costs.offered(runpod.gpus()))
     return True
 
 
@@ -54,7 +52,7 @@ def _create(chosen: Namespace) -> bool:
     if current := _current(runpod, wanted, None):
         print(f"There is an endpoint of this name already: {current['id']}.\n")
         return _change(runpod, wanted, current, chosen.yes, rename=False)
-    made = _show_creation(runpod, wanted)
+    made = _show_creation(wanted, costs.offered(runpod.gpus()))
     if not _agree("Create it?", chosen.yes):
         return False
     endpoint, was_lost = runpod.create(made)
@@ -88,12 +86,10 @@ def _change(
     return True
 
 
-def _show_creation(runpod: Api, wanted: Wanted) -> dict[str, Any]:
-    full = body.with_defaults(wanted)
-    made = body.creation(full)
-    today = costs.offered(runpod.gpus())
+def _show_creation(wanted: Wanted, today: Mapping[str, float | None]) -> dict[str, Any]:
+    made = body.creation(wanted)
     check_pools(made["gpu"]["pools"], today)
-    print(plan.creation(made, full, today))
+    print(plan.creation(made, wanted, today))
     return made
 
 

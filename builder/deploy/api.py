@@ -63,7 +63,7 @@ class Api:
         ]
 
     def create(self, body: Mapping[str, Any]) -> tuple[Endpoint, bool]:
-        """Create an endpoint, once.
+        """Create an endpoint, once, whose name is known to be free.
 
         Returns:
             It, and whether that was seen by looking, after an answer that never came.
@@ -71,12 +71,10 @@ class Api:
         Raises:
             Unanswered: it isn't known whether it was created.
         """
-        before = {each["id"] for each in self.endpoints()}
         try:
             return self._ask("POST", "/serverless", body, may_repeat=False), False
         except Unanswered as error:
-            new = [e for e in named(self.endpoints(), body["name"]) if e["id"] not in before]
-            if len(new) == 1:
+            if new := named(self.endpoints(), body["name"]):
                 return new[0], True
             raise Unanswered(
                 f"{error} No endpoint {body['name']} is there now. Nothing is sent twice: look at "

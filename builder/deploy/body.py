@@ -29,7 +29,7 @@ class Change:
     new: str
 
 
-def with_defaults(wanted: Wanted) -> Wanted:
+def _with_defaults(wanted: Wanted) -> Wanted:
     """Fill in what a new endpoint has where nothing is said.
 
     Raises:
@@ -60,7 +60,7 @@ def creation(wanted: Wanted) -> dict[str, Any]:
     Raises:
         CannotDeploy: a variable of the worker is unknown or wrong.
     """
-    full = with_defaults(wanted)
+    full = _with_defaults(wanted)
     variables = environment.environment(full)
     environment.check(variables)
     return {

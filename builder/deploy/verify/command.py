@@ -42,8 +42,9 @@ def run(chosen: Namespace, key: str, agree: Callable[[str], bool]) -> bool:
     )
     if cost > chosen.limit and not agree("Go on?"):
         return False
-    report = Report(print)
-    endpoint = Endpoint(place, chosen.wait, print)
+    say = partial(print, flush=True)  # as it goes, into a pipe, too
+    report = Report(say)
+    endpoint = Endpoint(place, chosen.wait, say)
     _Checks(endpoint, report, model, price, chosen).all()
     differences = report.differences
     print(f"\n{differences} differ." if differences else "\nAll as documented.")

@@ -92,6 +92,11 @@ def test_secrets_go_by_their_names_alone():
     assert sent["BUCKET_SECRET_ACCESS_KEY"] == "{{ RUNPOD_SECRET_bucket_key }}"
 
 
+def test_a_variable_has_one_value():
+    with pytest.raises(CannotDeploy, match=r"BUCKET_NAME is both under \[env\] and under"):
+        created(env=BUCKET, secrets={**KEYS, "BUCKET_NAME": "bucket_name"})
+
+
 def test_a_bucket_of_secrets_only():
     created(secrets={**KEYS, "BUCKET_ENDPOINT_URL": "bucket_url"})
 
@@ -174,7 +179,7 @@ def test_what_the_hubs_file_says_is_the_default():
 
 
 def test_an_always_running_worker_and_a_missing_token_are_pointed_out():
-    wanted = body.with_defaults(Wanted(name="flux", image="you/flux", workers_min=1))
+    wanted = Wanted(name="flux", image="you/flux", workers_min=1)
     said = plan.creation(body.creation(wanted), wanted, {"ADA_80_PRO": 4.0})
     assert "1 always running: up to $" in said
     assert "FLUX.1-dev is gated" in said

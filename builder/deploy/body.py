@@ -3,7 +3,7 @@
 Fields: CreateEndpointRequest and UpdateEndpointRequest of
 https://docs.runpod.io/api-reference-v2/serverless/create-a-serverless-endpoint and
 …/update-a-serverless-endpoint. Both refuse fields that they don't name. A cached model is none of
-them: `plan.next_steps` says how to choose it.
+them: `plan.next_steps` says how to choose it. Whether an update keeps it isn't written.
 """
 
 import re

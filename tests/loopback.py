@@ -38,7 +38,7 @@ def serving(handle: Callable[[Incoming], None], tls: ssl.SSLContext | None = Non
     def answer(request: Incoming) -> None:  # a bound method would not be given the request
         handle(request)
 
-    methods = {f"do_{name}": answer for name in ("GET", "HEAD", "POST", "PUT", "DELETE")}
+    methods = {f"do_{name}": answer for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Incoming,), methods))
     server.daemon_threads = True
     if tls:

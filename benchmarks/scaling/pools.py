@@ -2,7 +2,7 @@
 
 Which there are: https://docs.runpod.io/flash/configuration/gpu-types and
 https://docs.runpod.io/references/gpu-types. What they cost: https://docs.runpod.io/serverless/pricing,
-August 2026; the RTX 5090 isn't in that table, its price is one that users report.
+at the date of `PRICES_OF`; the RTX 5090 isn't in that table, its price is one that users report.
 
     python -m benchmarks.scaling.pools
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from benchmarks.scaling.cards import CARDS, Card
 from benchmarks.table import markdown
+
+PRICES_OF = "August 2026"
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,14 @@ def test_the_hubs_tests_set_what_the_worker_or_runpod_reads():
     assert keys <= {*INPUTS, *OF_RUNPOD}
 
 
+def test_the_hubs_tests_need_no_token():
+    """The model that they are answered by is in the image."""
+    tests = {entry["key"]: entry["value"] for entry in TESTS["config"]["env"]}
+    folder = tests["MODEL_PATH"].removeprefix("/app/")
+    assert (ROOT / folder / "model_index.json").is_file()
+    assert f"COPY {folder} {folder}" in (ROOT / "Dockerfile").read_text()
+
+
 # -- sizes and times
 
 

@@ -9,10 +9,6 @@ from builder.deploy.body import Change
 from builder.deploy.wanted import Wanted
 from flux_worker.contract.catalog import MODELS
 
-GATED = ("dev", "krea-dev")
-"""Their licences must be accepted, and HF_TOKEN be of whoever did:
-https://huggingface.co/black-forest-labs/FLUX.1-dev and …/FLUX.1-Krea-dev."""
-
 
 def creation(body: Mapping[str, Any], wanted: Wanted, today: Mapping[str, float | None]) -> str:
     """Show an endpoint that will be created, and what it costs."""
@@ -108,7 +104,7 @@ def _cached_model_row(wanted: Wanted) -> str:
 
 
 def _is_gated(wanted: Wanted) -> bool:
-    return wanted.served.name in GATED and "MODEL_PATH" not in wanted.env
+    return "MODEL_PATH" not in wanted.env  # all official repositories are
 
 
 def _warnings(

@@ -41,7 +41,7 @@ def test_an_old_driver_is_named_with_what_is_needed(tmp_path, monkeypatch, caplo
         pipeline.load(Settings(model_path=str(DEMO)))
     assert str(caught.value) == (
         "The host's NVIDIA driver, 570.195.03, is too old for CUDA 13, which needs 580 or newer: "
-        "on Runpod set allowedCudaVersions to 13.0, elsewhere update the driver. "
+        "on Runpod set allowedCudaVersions to 13.0 and newer, elsewhere update the driver. "
         "ALLOW_CPU=1 tries the worker on a CPU."
     )
     pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))

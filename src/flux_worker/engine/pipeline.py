@@ -117,8 +117,8 @@ def _no_device(said: str) -> str:
         names += [f"for CUDA {int(supported[1])}.{int(supported[2])}"] if supported else []
         return (
             f"The host's NVIDIA driver, {', '.join(names)}, is too old for CUDA 13, which needs "
-            f"{LEAST_DRIVER} or newer: on Runpod set allowedCudaVersions to 13.0 and newer, elsewhere update "
-            "the driver."
+            f"{LEAST_DRIVER} or newer: on Runpod set allowedCudaVersions to 13.0 and newer, "
+            "elsewhere update the driver."
         )
     if installed and torch.version.cuda:
         return (

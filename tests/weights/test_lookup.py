@@ -40,7 +40,8 @@ def vae(folder: Path) -> Path:
 
 
 def test_a_folder_wins():
-    assert lookup.find(Settings(model_path=str(DEMO))).folder == DEMO
+    found = lookup.find(Settings(model_path=str(DEMO)))
+    assert (found.folder, found.road) == (DEMO, "MODEL_PATH")
 
 
 def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path):
@@ -73,7 +74,7 @@ def test_weights_at_hand_are_taken_in_their_order(search, tmp_path):
     (baked / "model_index.json").unlink()
     found, log = search()
     assert found == str(in_runpod)
-    assert f"{baked} in the image is passed over: model_index.json is missing" in log
+    assert f"{baked} (image) is passed over: model_index.json is missing" in log
 
 
 def test_a_fine_tune_is_looked_for_in_the_same_places(search, tmp_path):
@@ -96,7 +97,7 @@ def test_what_was_cached_at_a_revision_serves_where_none_is_asked_for(search, tm
     os.utime(older, (1, 1))
     found, log = search()
     assert found == str(newer)
-    assert f"found in Runpod's model cache: {newer}" in log
+    assert f"found (Runpod's model cache): {newer}" in log
     vae(newer).unlink()
     assert search()[0] == str(older)
 
@@ -186,7 +187,7 @@ def test_broken_weights_are_passed_over(search, tmp_path, break_it):
     found = hub_layout(tmp_path / "hf/hub", DEV)
     outcome, log = search()
     assert outcome == str(found)
-    assert f"{broken} in Runpod's model cache is passed over: vae/" in log
+    assert f"{broken} (Runpod's model cache) is passed over: vae/" in log
 
 
 @pytest.mark.parametrize("name", ["runpod", f"runpod/{FOLDER}"])

@@ -3,6 +3,7 @@
 import glob
 import logging
 import time
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def download(wanted: str, settings: Settings, into: Path | None = None) -> Check
             files = [file for component in WEIGHTS for file in weight_files(folder, component)]
             patterns = [glob.escape(str(file.relative_to(folder))) for file in files]
             folder = _fetch(wanted, [*SMALL_FILES, *patterns], settings, into)
-        return fit.require(folder, wanted, settings.model)
+        return replace(fit.require(folder, wanted, settings.model), road="download")
     except Unusable as fault:
         raise CannotStart(
             f"{wanted} isn't a FLUX model in diffusers' format with safetensors, as far as it was "

@@ -7,6 +7,7 @@ download. A folder with missing or damaged files is passed over.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -35,16 +36,16 @@ def find(
             sentence says what to set or which page to visit.
     """
     wanted = settings.model_path or settings.model.repository
-    for place, found in _at_hand(settings, baked, cached):
+    for road, found in _at_hand(settings, baked, cached):
         try:
             checkpoint = fit.require(found, wanted, settings.model)
         except Unusable as fault:
-            if place == "MODEL_PATH":
+            if road == "MODEL_PATH":
                 raise CannotStart(f"MODEL_PATH {wanted} can't be loaded: {fault}.") from None
-            log.warning("%s in %s is passed over: %s.", found, place, fault)
+            log.warning("%s (%s) is passed over: %s.", found, road, fault)
         else:
-            log.info("Weights of %s found in %s: %s.", wanted, place, found)
-            return checkpoint
+            log.info("Weights of %s found (%s): %s.", wanted, road, found)
+            return replace(checkpoint, road=road)
     return download(wanted, settings)
 
 
@@ -61,14 +62,14 @@ def _at_hand(
         yield "MODEL_PATH", given
         return
     if in_image := _existing(baked / wanted):
-        yield "the image", in_image
-    for place, cache in (
+        yield "image", in_image
+    for road, cache in (
         ("Runpod's model cache", cached),
-        ("the Hugging Face cache", Path(constants.HF_HUB_CACHE)),
+        ("Hugging Face cache", Path(constants.HF_HUB_CACHE)),
     ):
         for snapshot in _snapshots(cache, *split(wanted)):
             if found := _existing(snapshot):
-                yield place, found
+                yield road, found
 
 
 def _snapshots(cache: Path, repository: str, revision: str | None) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from conftest import ROOT
 
 PACKAGES = {
     "flux_worker": [
-        {"errors", "logs", "guard"},
+        {"baked", "errors", "logs", "guard"},
         {"contract", "web"},
         {"settings"},
         {"downloads"},

@@ -99,4 +99,4 @@ def test_a_full_disk_is_named_with_its_size(write, tmp_path):
         write()
     except (OSError, RuntimeError) as error:
         reason = hub_errors.explain(error, DEV, tmp_path, has_token=False)
-    assert reason.startswith(f"The disk of {tmp_path} is full, and FLUX.1's weights need 34 GB")
+    assert reason.startswith(f"The disk of {tmp_path} is full, or its quota used up")

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from baking import PARTS
-from conftest import DEMO
+from conftest import DEMO, ROOT
 from hub_server import COMMIT, hub
 
 from builder import bake_weights
@@ -215,3 +217,30 @@ def test_a_builder_whose_disk_is_too_small_is_told_before_the_download(bake, rep
 def test_without_network_the_build_says_so(bake):
     reason, _ = bake("http://127.0.0.1:9", "dev")
     assert reason.endswith("give the build a network, or set HF_ENDPOINT to a mirror it reaches.")
+
+
+CLOSURE = """
+import sys
+# What an image's other layers bring: a bake must not wait for them.
+for name in ("numpy", "pydantic", "pydantic_settings", "safetensors", "torch"):
+    sys.modules[name] = None
+import builder.bake_weights
+print(*(module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)))
+"""
+
+
+def closure():
+    """The project's files that a bake imports."""
+    command = [sys.executable, "-c", CLOSURE]
+    imported = subprocess.check_output(command, cwd=ROOT, text=True).split()
+    return {
+        str(Path(file).relative_to(ROOT))
+        for file in imported
+        if Path(file).is_relative_to(ROOT) and ".venv" not in file
+    }
+
+
+def test_a_bake_needs_no_settings_and_no_prices():
+    """A change of what it imports bakes 34 GB again."""
+    assert len(closure()) <= 20
+    assert not {name for name in closure() if "settings" in name or "pricing" in name}

@@ -1,5 +1,7 @@
 """What is said when the Hub's weights can't be had."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,18 @@ def test_a_cache_that_can_not_be_written_is_named(search):
     with hub({DEV: DEMO}) as server:
         reason, _ = search(server.url, HF_HOME="/sys/huggingface")
     assert reason.startswith(f"The weights of {DEV} can't be written to /sys/huggingface/hub")
+
+
+def test_a_cache_that_can_not_be_written_is_not_blamed_on_the_network(search):
+    reason, _ = search(HF_HOME="/sys/huggingface")
+    assert reason.startswith(f"The weights of {DEV} can't be written to /sys/huggingface/hub (")
+    assert "set HF_HOME to a folder that is, such as one on a network volume" in reason
+
+
+def test_a_read_only_disk_is_told_by_its_own_words(tmp_path):
+    error = OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / "hub"))
+    reason = hub_errors.explain(error, DEV, tmp_path, has_token=False)
+    assert f"can't be written to {tmp_path} (Read-only file system): make it" in reason
 
 
 def full_disk():

@@ -51,7 +51,7 @@ def test_no_two_have_it_at_once(worker, tmp_path):
 
 
 def test_who_takes_longer_than_the_dead_are_waited_for_keeps_it(worker, tmp_path):
-    workers = [worker(3), worker(0)]
+    workers = [worker(6), worker(6)]
     assert [each.wait(60) for each in workers] == [0, 0]
 
 

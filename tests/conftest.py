@@ -32,7 +32,7 @@ from flux_worker.settings import Settings
 from local_platform.processes import surroundings
 from local_platform.processes.s3_server import S3Server
 
-pytest_plugins = ("lora_sources", "containers")
+pytest_plugins = ("baking", "containers", "lora_sources")
 
 surroundings.isolate()
 # A shell's background job ignores Ctrl-C, and so would the programs that are started here.
@@ -53,13 +53,15 @@ from flux_worker.settings import Settings
 logging.basicConfig(level="INFO")
 try:
     baked, cached = map(Path, sys.argv[1:])
-    print(lookup.find(Settings.from_environment(), baked, cached).folder)
+    print(lookup.find(Settings.from_environment(baked), baked, cached).folder)
 except CannotStart as reason:
     print(reason)
 """
 
 
-REAL_PARTS = frozenset({"browser", "javascript", "pipe", "playground_python", "s3", "search"})
+REAL_PARTS = frozenset(
+    {"bake", "browser", "javascript", "pipe", "playground_python", "s3", "search"}
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

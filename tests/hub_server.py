@@ -1,20 +1,23 @@
 """A stand-in for the Hugging Face Hub on loopback, as far as a snapshot's download goes.
 
 It serves folders as repositories, by `owner/name` or `owner/name@revision`, and refuses the files
-of gated ones to whoever has no accepted token, with the headers that https://huggingface.co answers
-with.
+of gated ones to whoever has no accepted token, but for licence and card, with the headers that
+https://huggingface.co answers with.
 """
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import sha1
+from contextlib import contextmanager, suppress
+from hashlib import sha1, sha256
 from pathlib import Path
+from threading import Event
 from urllib.parse import unquote, urlsplit
 
 import loopback
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OPEN = ("LICENSE.md", "README.md")
+"""What a gated repository shows to everybody."""
 
 
 class Hub:
@@ -25,6 +28,13 @@ class Hub:
         self.refusal: tuple[int, dict[str, str]] | None = None
         """A status and headers that everything is answered with."""
         self.served: list[str] = []
+        self.sizes: dict[str, int] = {}
+        """What is said of files' sizes that isn't so."""
+        self.damaged = ""
+        """A file that comes with another byte at its end."""
+        self.stops_in = ""
+        """A file in whose middle the server waits for `goes_on`, having set `has_stopped`."""
+        self.has_stopped, self.goes_on = Event(), Event()
         self.url = ""
 
 
@@ -58,18 +68,41 @@ def hub(repositories: dict[str, Path], gated: dict[str, str] | None = None) -> I
             return request.answer(404, headers={"X-Error-Code": "RevisionNotFound"})
         folder = at[rest[1]]
         if api:
-            return answer_json(request, [entry(folder, file) for file in files(folder)])
-        token = state.gated.get(repository)
+            listed = [entry(folder, file, state.sizes) for file in files(folder)]
+            return answer_json(request, listed)
+        file = "/".join(rest[2:])
+        token = None if file in OPEN else state.gated.get(repository)
         if token and request.headers.get("Authorization") != f"Bearer {token}":
             return request.answer(401, headers={"X-Error-Code": "GatedRepo"})
-        file = "/".join(rest[2:])
         data = (folder / file).read_bytes()
-        if request.command == "GET":
-            state.served.append(file)
-        return request.answer(200, data, {"X-Repo-Commit": rest[1], "ETag": f'"{digest(data)}"'})
+        tag = sha256(data).hexdigest() if is_large(file) else digest(data)
+        headers = {"X-Repo-Commit": rest[1], "ETag": f'"{tag}"'}
+        if request.command != "GET":
+            return request.answer(200, data, headers)
+        state.served.append(file)
+        if file == state.damaged:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        if file == state.stops_in:
+            return answer_half_and_wait(request, data, headers, state)
+        return request.answer(200, data, headers)
 
     with loopback.serving(answer) as state.url:
         yield state
+
+
+def answer_half_and_wait(
+    request: loopback.Incoming, data: bytes, headers: dict[str, str], state: Hub
+) -> None:
+    request.send_response(200)
+    for name, value in {**headers, "Content-Length": str(len(data))}.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(data[: len(data) // 2])
+    request.wfile.flush()
+    state.has_stopped.set()
+    state.goes_on.wait(60)
+    with suppress(OSError):  # whoever asked may be dead
+        request.wfile.write(data[len(data) // 2 :])
 
 
 def commit(repository: str) -> str:
@@ -88,10 +121,19 @@ def files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
-def entry(folder: Path, file: Path) -> dict[str, object]:
+def entry(folder: Path, file: Path, sizes: dict[str, int]) -> dict[str, object]:
     data = file.read_bytes()
     name = str(file.relative_to(folder))
-    return {"type": "file", "path": name, "size": len(data), "oid": digest(data)}
+    size = sizes.get(name, len(data))
+    listed = {"type": "file", "path": name, "size": size, "oid": digest(data)}
+    if is_large(name):
+        listed["lfs"] = {"oid": sha256(data).hexdigest(), "size": size, "pointerSize": 134}
+    return listed
+
+
+def is_large(name: str) -> bool:
+    """Whether the Hub keeps a file outside of git."""
+    return name.endswith(".safetensors")
 
 
 def digest(data: bytes) -> str:

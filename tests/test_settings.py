@@ -1,9 +1,11 @@
+import json
 import re
 from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
 
+from flux_worker.baked import BAKED_SETTINGS
 from flux_worker.contract.catalog import DEV, SCHNELL, Price
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
@@ -35,6 +37,49 @@ def test_the_operators_price_is_that_of_a_megapixel():
 def test_settings_stay_as_they_were_read():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().flux_model = "schnell"
+
+
+@pytest.fixture
+def image(tmp_path, monkeypatch):
+    """Read the settings of an image that holds these weights, as the operator sets them."""
+
+    def read(choice, **environment):
+        (tmp_path / BAKED_SETTINGS).write_text(json.dumps(choice))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        settings = Settings.from_environment(tmp_path)
+        return settings.flux_model, settings.model_path
+
+    return read
+
+
+TUNED = {"FLUX_MODEL": "schnell", "MODEL_PATH": "You/Tuned@0123456"}
+OFFICIAL = {"FLUX_MODEL": "schnell"}
+SCHNELL_AT = "black-forest-labs/flux.1-SCHNELL@v2"
+
+
+@pytest.mark.parametrize(
+    ("choice", "environment", "read"),
+    [
+        (OFFICIAL, {}, ("schnell", None)),
+        (OFFICIAL, {"FLUX_MODEL": "", "MODEL_PATH": " "}, ("schnell", None)),
+        (OFFICIAL, {"FLUX_MODEL": "dev"}, ("dev", None)),
+        (OFFICIAL, {"MODEL_PATH": SCHNELL_AT}, ("schnell", SCHNELL_AT)),
+        (OFFICIAL, {"MODEL_PATH": "you/tuned"}, ("dev", "you/tuned")),
+        (OFFICIAL, {"MODEL_PATH": "/weights"}, ("dev", "/weights")),
+        (OFFICIAL, {"MODEL_PATH": "/weights", "FLUX_MODEL": "schnell"}, ("schnell", "/weights")),
+        (TUNED, {}, ("schnell", "You/Tuned@0123456")),
+        (TUNED, {"FLUX_MODEL": "schnell"}, ("schnell", "You/Tuned@0123456")),
+        (TUNED, {"FLUX_MODEL": "dev"}, ("dev", None)),
+        (TUNED, {"MODEL_PATH": "you/tuned@v2"}, ("schnell", "you/tuned@v2")),
+        (TUNED, {"MODEL_PATH": "you/other"}, ("dev", "you/other")),
+        (TUNED, {"FLUX_MODEL": "dev", "MODEL_PATH": "you/tuned"}, ("dev", "you/tuned")),
+    ],
+)
+def test_an_image_serves_what_it_holds_unless_the_operator_asks_for_something_else(
+    image, choice, environment, read
+):
+    assert image(choice, **environment) == read
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\n"])

@@ -8,7 +8,7 @@ from conftest import ROOT
 
 PACKAGES = {
     "flux_worker": [
-        {"errors", "first_process", "logs", "guard"},
+        {"baked", "errors", "first_process", "logs", "guard"},
         {"contract", "web", "writable"},
         {"settings"},
         {"downloads"},

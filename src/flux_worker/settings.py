@@ -1,5 +1,6 @@
 """Every setting of the worker, read once at cold start from the environment."""
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flux_worker.baked import BAKED_SETTINGS, BAKED_WEIGHTS
 from flux_worker.contract.catalog import MODELS, Price, ServedModel
 from flux_worker.errors import CannotStart
 
@@ -50,6 +52,11 @@ def _plain(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         raise PydanticCustomError("number", "must be a number in plain digits, such as 2 or 0.02")
     return value
+
+
+def _repository(model_path: str) -> str:
+    """Leave out the revision; the Hub takes a name in any case."""
+    return model_path.partition("@")[0].lower()
 
 
 def _unless_auto(value: object) -> object:
@@ -118,14 +125,18 @@ class Settings(BaseSettings):
         return {name: value for name, value in stripped.items() if value != ""}
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """Read the environment.
+    def from_environment(cls, baked: Path = BAKED_WEIGHTS) -> Self:
+        """Read the environment, and what the image serves where that says nothing else.
+
+        Args:
+            baked: the folder of the weights in the image, if there are any.
 
         Raises:
             CannotStart: a variable holds something that it can't; its value is not repeated.
         """
         try:
-            return cls()
+            given = cls()
+            return given.model_copy(update=_choice_of_the_image(given, baked))
         except ValidationError as error:
             faults = (f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
             raise CannotStart("Correct these environment variables: " + "; ".join(faults)) from None
@@ -141,3 +152,22 @@ class Settings(BaseSettings):
         if self.price_per_megapixel is None:
             return self.model.price
         return Price(self.price_per_megapixel)
+
+
+def _choice_of_the_image(given: Settings, baked: Path) -> dict[str, str | None]:
+    """Return the weights in the image, unless the environment asks for others.
+
+    A model and its weights are one choice. One of them from here and the other from there would be
+    a contract for weights that it isn't of.
+    """
+    try:
+        choice = json.loads((baked / BAKED_SETTINGS).read_bytes())
+    except FileNotFoundError:
+        return {}
+    name, path = choice["FLUX_MODEL"], choice.get("MODEL_PATH")
+    if given.flux_model != name and "flux_model" in given.model_fields_set:
+        return {}
+    repository = _repository(path or MODELS[name].repository)
+    if given.model_path and _repository(given.model_path) != repository:
+        return {}
+    return {"flux_model": name, "model_path": given.model_path or path}

@@ -91,9 +91,3 @@ def test_damaged_weights_are_not_taken_for_others(weights):
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(Unusable, match=f"vae/{file.name} can't be read"):
         fit.require(weights, "w", DEV)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "null", "{", "[" * 10**5])
-def test_a_config_that_says_nothing_is_no_reason_to_refuse(weights, content):
-    (weights / "transformer/config.json").write_text(content)
-    fit.refuse_others(weights, "w", DEV)

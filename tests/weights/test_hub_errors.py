@@ -1,5 +1,7 @@
 """What is said when the Hub's weights can't be had."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,18 @@ def test_a_cache_that_can_not_be_written_is_named(search):
     assert reason.startswith(f"The weights of {DEV} can't be written to /sys/huggingface/hub")
 
 
+def test_a_cache_that_can_not_be_written_is_not_blamed_on_the_network(search):
+    reason, _ = search(HF_HOME="/sys/huggingface")
+    assert reason.startswith(f"The weights of {DEV} can't be written to /sys/huggingface/hub (")
+    assert "set HF_HOME to a folder that is, such as one on a network volume" in reason
+
+
+def test_a_read_only_disk_is_told_by_its_own_words(tmp_path):
+    error = OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / "hub"))
+    reason = hub_errors.explain(error, DEV, tmp_path, has_token=False)
+    assert f"can't be written to {tmp_path} (Read-only file system): make it" in reason
+
+
 def full_disk():
     with open("/dev/full", "wb", buffering=0) as disk:
         disk.write(b"weights")
@@ -99,4 +113,4 @@ def test_a_full_disk_is_named_with_its_size(write, tmp_path):
         write()
     except (OSError, RuntimeError) as error:
         reason = hub_errors.explain(error, DEV, tmp_path, has_token=False)
-    assert reason.startswith(f"The disk of {tmp_path} is full, and FLUX.1's weights need 34 GB")
+    assert reason.startswith(f"The disk of {tmp_path} is full, or its quota used up")

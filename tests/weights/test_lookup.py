@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import DEMO, ROOT
+from conftest import DEMO
 from hub_server import COMMIT, hub
 from rights import forbidden
 
@@ -40,7 +40,8 @@ def vae(folder: Path) -> Path:
 
 
 def test_a_folder_wins():
-    assert lookup.find(Settings(model_path=str(DEMO))).folder == DEMO
+    found = lookup.find(Settings(model_path=str(DEMO)))
+    assert (found.folder, found.road) == (DEMO, "MODEL_PATH")
 
 
 def test_an_incomplete_folder_is_refused_by_what_it_lacks(tmp_path):
@@ -68,12 +69,59 @@ def test_weights_at_hand_are_taken_in_their_order(search, tmp_path):
     assert search()[0] == str(in_cache)
     in_runpod = hub_layout(tmp_path / "runpod", DEV)
     assert search()[0] == str(in_runpod)
-    baked = shutil.copytree(DEMO, tmp_path / "baked" / DEV)
+    baked = hub_layout(tmp_path / "baked", DEV)
     assert search()[0] == str(baked)
     (baked / "model_index.json").unlink()
     found, log = search()
     assert found == str(in_runpod)
-    assert f"{baked} in the image is passed over: model_index.json is missing" in log
+    assert f"{baked} (image) is passed over: model_index.json is missing" in log
+
+
+def test_weights_are_the_same_by_every_road(bake, tmp_path):
+    with hub({"somebody/flux": DEMO}) as server:
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": server.url,
+            "HF_HOME": str(tmp_path / "hf"),
+        }
+        assert bake(server.url, "somebody/flux")[0] == ""
+        hub_layout(tmp_path / "runpod", "Somebody/FLUX")
+        command = [sys.executable, "-c", ROADS, tmp_path, DEMO]
+        told = json.loads(subprocess.check_output(command, env=environment))
+    assert [road for road, _ in told] == [
+        "image",
+        "Runpod's model cache",
+        "download",
+        "Hugging Face cache",
+        "MODEL_PATH",
+    ]
+    first = told[0][1]
+    assert all(content == first for _, content in told)
+    assert len(first) > 100
+
+
+ROADS = """
+import json, sys
+from pathlib import Path
+from flux_worker.settings import Settings
+from flux_worker.weights import lookup
+here, demo, nowhere = *map(Path, sys.argv[1:]), Path("/nowhere")
+told = []
+for baked, cached, path in [
+    (here / "baked", nowhere, "somebody/flux"),
+    (nowhere, here / "runpod", "somebody/flux"),
+    (nowhere, nowhere, "somebody/flux"),
+    (nowhere, nowhere, "somebody/flux"),
+    (nowhere, nowhere, str(demo)),
+]:
+    found = lookup.find(Settings(model_path=path), baked, cached)
+    tensors = [
+        (str(each.file.relative_to(found.folder)), each.name, each.dtype, each.shape, each.begin)
+        for component in found.tensors.values() for each in component
+    ]
+    told.append((found.road, tensors))
+print(json.dumps(told))
+"""
 
 
 def test_a_fine_tune_is_looked_for_in_the_same_places(search, tmp_path):
@@ -96,7 +144,7 @@ def test_what_was_cached_at_a_revision_serves_where_none_is_asked_for(search, tm
     os.utime(older, (1, 1))
     found, log = search()
     assert found == str(newer)
-    assert f"found in Runpod's model cache: {newer}" in log
+    assert f"found (Runpod's model cache): {newer}" in log
     vae(newer).unlink()
     assert search()[0] == str(older)
 
@@ -108,36 +156,13 @@ def test_the_newest_of_the_repository_is_what_the_cache_says_it_is(search, tmp_p
     assert search()[0] == str(main)
 
 
-@pytest.mark.parametrize("revision", ["v1.0", "refs/pr/3", OTHER, OTHER.upper()])
+@pytest.mark.parametrize("revision", ["v1.0", "refs/pr/3", OTHER, OTHER.upper(), OTHER[:7]])
 def test_a_pinned_revision_is_found_and_no_other(search, tmp_path, revision):
     hub_layout(tmp_path / "runpod", DEV, COMMIT)
-    ref = None if revision.lower() == OTHER else revision
+    ref = None if OTHER.startswith(revision.lower()) else revision
     pinned = hub_layout(tmp_path / "hf/hub", DEV, OTHER, ref)
     assert search(MODEL_PATH=f"{DEV}@{revision}")[0] == str(pinned)
     assert "not on this machine" in search(MODEL_PATH=f"{DEV}@v9")[0]
-
-
-BAKE = """
-import sys
-from pathlib import Path
-from builder import bake_weights
-bake_weights.BAKED_WEIGHTS = Path(sys.argv.pop())
-bake_weights.main()
-"""
-
-
-@pytest.mark.parametrize(
-    ("baked", "repository"),
-    [("dev", DEV), ("dev@v1", f"{DEV}@v1"), ("somebody/flux@v1", "somebody/flux@v1")],
-)
-def test_what_is_baked_is_found_by_its_repository(search, tmp_path, baked, repository):
-    shutil.copytree(DEMO, tmp_path / "baked/somebody/flux")
-    with hub({repository: DEMO}) as server:
-        command = [sys.executable, "-c", BAKE, baked, tmp_path / "baked"]
-        environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf")}
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    found, _ = search(MODEL_PATH=repository)
-    assert found == str(tmp_path / "baked" / repository)
 
 
 def test_a_folder_with_an_at_sign_is_a_folder(search, tmp_path):
@@ -186,7 +211,7 @@ def test_broken_weights_are_passed_over(search, tmp_path, break_it):
     found = hub_layout(tmp_path / "hf/hub", DEV)
     outcome, log = search()
     assert outcome == str(found)
-    assert f"{broken} in Runpod's model cache is passed over: vae/" in log
+    assert f"{broken} (Runpod's model cache) is passed over: vae/" in log
 
 
 @pytest.mark.parametrize("name", ["runpod", f"runpod/{FOLDER}"])

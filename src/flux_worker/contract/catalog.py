@@ -18,6 +18,10 @@ Task = Literal["text-to-image"]
 """What a model makes of a request: `generation.tasks` has a function for each."""
 
 
+FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial License"
+"""Of the weights of FLUX.1-dev and of all that are made from it: their repositories' LICENSE.md."""
+
+
 @dataclass(frozen=True)
 class Bounds(Generic[Real]):
     """What a number may be, both ends included, and what it is where the caller doesn't say."""
@@ -75,6 +79,8 @@ class ServedModel:
     """T5 tokens that the model was trained with; longer prompts are cut."""
     guidance_embeds: bool
     """Whether the transformer takes guidance as an input; the others ignore it."""
+    licence: str
+    """Of the weights, and of those that are made from them."""
     task: Task = "text-to-image"
     pipeline_classes: tuple[str, ...] = (
         "FluxPipeline",
@@ -94,6 +100,7 @@ DEV = ServedModel(
     price=Price(Decimal("0.02")),
     max_sequence_length=512,
     guidance_embeds=True,
+    licence=FLUX_DEV_LICENCE,
 )
 
 SCHNELL = ServedModel(
@@ -105,6 +112,7 @@ SCHNELL = ServedModel(
     price=Price(Decimal("0.0024")),
     max_sequence_length=256,
     guidance_embeds=False,
+    licence="Apache-2.0",
 )
 
 KREA_DEV = replace(

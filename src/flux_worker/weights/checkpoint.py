@@ -81,6 +81,9 @@ class Checkpoint:
     folder: Path
     tensors: Mapping[str, tuple[StoredTensor, ...]]
     """By component, in the order of the files and of their headers."""
+    road: str = "MODEL_PATH"
+    """By which it was found: MODEL_PATH, image, Runpod's model cache, Hugging Face cache or
+    download."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -3,13 +3,9 @@
 from pathlib import Path
 
 from flux_worker.contract.catalog import ServedModel
-from flux_worker.errors import CannotStart
-from flux_worker.weights import layout
+from flux_worker.weights import kind, layout
 from flux_worker.weights.checkpoint import DTYPES, Checkpoint
 from flux_worker.weights.layout import LARGE, WEIGHTS
-
-PACKED = 4
-"""Latents enter the transformer in squares of 2×2, so it takes four times the VAE's channels."""
 
 COUNTERS = "I64"
 """The type of positions, which older files of CLIP hold."""
@@ -27,44 +23,11 @@ def require(folder: Path, wanted: str, model: ServedModel) -> Checkpoint:
         CannotStart: it holds something else.
         Unusable: files are missing or damaged.
     """
-    refuse_others(folder, wanted, model)
+    kind.refuse_others(folder, wanted, model)
     layout.require_complete(folder)
     checkpoint = Checkpoint.read(folder)
     for component in WEIGHTS:
         known = DTYPES.keys() if component in LARGE else {*DTYPES, COUNTERS}
         if other := {tensor.dtype for tensor in checkpoint.tensors[component]} - known:
-            raise _quantized(wanted, f"its {component} holds {min(other)} numbers")
+            raise kind.quantized(wanted, f"its {component} holds {min(other)} numbers")
     return checkpoint
-
-
-def refuse_others(folder: Path, wanted: str, model: ServedModel) -> None:
-    """Refuse what the small files, as far as they are there, tell to be other weights.
-
-    Raises:
-        CannotStart: they are another pipeline's, or quantized.
-    """
-    found = layout.pipeline_class(folder)
-    needed = model.pipeline_classes
-    if found not in (None, *needed):
-        raise CannotStart(
-            f"{wanted} holds weights for {found}, and {model.title} needs those for {needed[0]}: "
-            "set FLUX_MODEL and MODEL_PATH so that they belong together."
-        )
-    for component in WEIGHTS:
-        if layout.configured(folder, component, "quantization_config") is not None:
-            raise _quantized(wanted, f"{component}/config.json has a quantization_config")
-    channels = layout.configured(folder, "transformer", "in_channels")
-    latent = layout.configured(folder, "vae", "latent_channels")
-    if isinstance(channels, int) and isinstance(latent, int) and channels != PACKED * latent:
-        raise CannotStart(
-            f"The transformer of {wanted} takes {channels} channels, and {model.title}'s takes "
-            f"{PACKED * latent}: more are those of FLUX.1-Fill, Canny and Depth, which need an "
-            "image besides the text. Set MODEL_PATH to weights for text alone."
-        )
-
-
-def _quantized(wanted: str, how: str) -> CannotStart:
-    return CannotStart(
-        f"{wanted} is quantized ({how}), and only full weights are read: set MODEL_PATH to those "
-        "that it was made from, and PRECISION=fp8 for half the memory."
-    )

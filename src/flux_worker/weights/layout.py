@@ -5,6 +5,7 @@ Needs none of the large libraries, so that weights can be found while these are 
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,16 @@ def weight_files(folder: Path, component: str) -> list[Path]:
         raise Unusable(f"{component}/{index.name} can't be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Unusable(f"{component}/{index.name} is damaged") from None
+
+
+def weight_names(folder: Path, components: Iterable[str] = WEIGHTS) -> list[str]:
+    """Return the weights' files by their names in the folder, whether they are there or not.
+
+    Raises:
+        Unusable: an index can't be read.
+    """
+    files = (file for component in components for file in weight_files(folder, component))
+    return [file.relative_to(folder).as_posix() for file in files]
 
 
 def pipeline_class(folder: Path) -> str | None:

@@ -7,21 +7,21 @@ download. A folder with missing or damaged files is passed over.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import constants
 
+from flux_worker.baked import BAKED_WEIGHTS
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
-from flux_worker.weights import fit
+from flux_worker.weights import fit, hub_cache
 from flux_worker.weights.checkpoint import Checkpoint
 from flux_worker.weights.download import download
 from flux_worker.weights.layout import Unusable, split
 
 log = logging.getLogger(__name__)
 
-BAKED_WEIGHTS = Path("/opt/flux-worker/weights")
-"""Holds `{owner}/{name}` folders, written while the image is built."""
 RUNPOD_CACHE = Path("/runpod-volume/huggingface-cache/hub")
 
 
@@ -35,17 +35,26 @@ def find(
             sentence says what to set or which page to visit.
     """
     wanted = settings.model_path or settings.model.repository
-    for place, found in _at_hand(settings, baked, cached):
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+
+    def look() -> Checkpoint | None:
+        return _usable(settings, wanted, baked, cached)
+
+    return look() or download(wanted, token, settings.model, look)
+
+
+def _usable(settings: Settings, wanted: str, baked: Path, cached: Path) -> Checkpoint | None:
+    for road, found in _at_hand(settings, baked, cached):
         try:
             checkpoint = fit.require(found, wanted, settings.model)
         except Unusable as fault:
-            if place == "MODEL_PATH":
+            if road == "MODEL_PATH":
                 raise CannotStart(f"MODEL_PATH {wanted} can't be loaded: {fault}.") from None
-            log.warning("%s in %s is passed over: %s.", found, place, fault)
+            log.warning("%s (%s) is passed over: %s.", found, road, fault)
         else:
-            log.info("Weights of %s found in %s: %s.", wanted, place, found)
-            return checkpoint
-    return download(wanted, settings)
+            log.info("Weights of %s found (%s): %s.", wanted, road, found)
+            return replace(checkpoint, road=road)
+    return None
 
 
 def nearest(settings: Settings) -> Path | None:
@@ -60,45 +69,14 @@ def _at_hand(
     if settings.model_path and (given := _existing(Path(wanted))):
         yield "MODEL_PATH", given
         return
-    if in_image := _existing(baked / wanted):
-        yield "the image", in_image
-    for place, cache in (
+    for road, cache in (
+        ("image", baked),
         ("Runpod's model cache", cached),
-        ("the Hugging Face cache", Path(constants.HF_HUB_CACHE)),
+        ("Hugging Face cache", Path(constants.HF_HUB_CACHE)),
     ):
-        for snapshot in _snapshots(cache, *split(wanted)):
+        for snapshot in hub_cache.snapshots(cache, *split(wanted)):
             if found := _existing(snapshot):
-                yield place, found
-
-
-def _snapshots(cache: Path, repository: str, revision: str | None) -> Iterator[Path]:
-    """Name a repository's snapshots in a cache in the Hub's layout, the best first."""
-    name = f"models--{repository.replace('/', '--')}"
-    # The Hub takes a name in any case, and caches keep it as it was asked for: Runpod's in lower.
-    like = [each for each in _listed(cache) if each.name.lower() == name.lower()]
-    for folder in sorted(like, key=lambda each: each.name != name):
-        snapshots = folder / "snapshots"
-        if commit := _content(folder / "refs" / (revision or "main")):
-            yield snapshots / commit
-        elif revision:  # it may be a commit itself
-            yield snapshots / revision.lower()
-        else:  # what was fetched at a revision leaves no `main`
-            yield from _listed(snapshots)
-
-
-def _content(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _listed(folder: Path) -> list[Path]:
-    """List a folder, the newest first, or nothing where that can't be done."""
-    try:
-        return sorted(folder.iterdir(), key=lambda each: each.lstat().st_mtime, reverse=True)
-    except OSError:
-        return []
+                yield road, found
 
 
 def _existing(path: Path) -> Path | None:

@@ -1,16 +1,52 @@
 # syntax=docker/dockerfile:1
+# hadolint global ignore=DL3059
 # The worker's image. torch's wheels bring CUDA with them, so a slim base is enough.
 # What changes rarely stands first: a change in the source leaves every layer before it as it was.
 ARG BASE_IMAGE=python:3.11.14-slim-bookworm
 
-# What downloads weights, and nothing else of the source: it is in no layer of the image.
+# What downloads weights, and nothing else of the source, or each change would download them again. It
+# is in no layer of the image.
 FROM ${BASE_IMAGE} AS tools
 WORKDIR /tools
 COPY requirements/image-bake.txt ./
 RUN pip install --no-cache-dir --require-hashes --target /tools -r image-bake.txt
-COPY builder/__init__.py builder/bake_weights.py builder/
+COPY builder/__init__.py builder/bake_order.py builder/bake_weights.py builder/licence.py builder/
+COPY src/flux_worker/baked.py src/flux_worker/errors.py src/flux_worker/logs.py flux_worker/
+COPY src/flux_worker/contract/__init__.py src/flux_worker/contract/catalog.py \
+     src/flux_worker/contract/formats.py flux_worker/contract/
+COPY src/flux_worker/weights/__init__.py src/flux_worker/weights/bars.py \
+     src/flux_worker/weights/completion.py src/flux_worker/weights/hub_cache.py \
+     src/flux_worker/weights/hub_errors.py src/flux_worker/weights/kind.py \
+     src/flux_worker/weights/layout.py src/flux_worker/weights/lease.py \
+     src/flux_worker/weights/remote.py flux_worker/weights/
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS weights
+# BAKE=schnell, dev, krea-dev or any owner/name puts these weights into the image, which then serves
+# them by default; BAKE_REVISION pins them. Gated ones need --secret id=hf_token,src=FILE, which leaves
+# no trace. Several layers are fetched side by side, and some registries take none above 10 GB.
+ARG BAKE
+ARG BAKE_REVISION
+ARG BAKE_MODEL
+ARG HF_ENDPOINT
+ARG HF_HOME=/tmp/huggingface
+ARG HF_XET_CHUNK_CACHE_SIZE_BYTES=0
+WORKDIR /tools
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+    --mount=type=secret,id=hf_token python -B -m builder.bake_weights rest
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+    --mount=type=secret,id=hf_token python -B -m builder.bake_weights vae
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+    --mount=type=secret,id=hf_token python -B -m builder.bake_weights text_encoder
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+    --mount=type=secret,id=hf_token python -B -m builder.bake_weights text_encoder_2
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+    --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 1
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+    --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 2
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+    --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 3+
+
+FROM weights
 
 # Triton and inductor compile at run time and need a C and a C++ compiler; strip comes with them. The
 # kernel doesn't end a container's first process by a signal that this one has no handler for yet.

@@ -27,6 +27,12 @@ class Image:
     def build(self, context, tag, arguments=(), *more):
         self.engine.build(context, tag, {"BASE_IMAGE": self.base, **dict(arguments)}, *more)
 
+    def build_here(self, tag, arguments, *more):
+        self.build(ROOT, tag, arguments, *more)
+
+    def layers(self, tag):
+        return self.engine.layers(tag)
+
     def once(self, *command, options=()):
         """Run a command in a container; its output, whichever stream, and its exit status."""
         done = subprocess.run(

@@ -1,0 +1,78 @@
+"""Weights that are put into the image: a layer a component, no token, and served by default."""
+
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from conftest import DEMO, SMALL
+from hub_server import COMMIT, hub
+
+pytestmark = [pytest.mark.image, pytest.mark.real]
+
+SCHNELL = "black-forest-labs/FLUX.1-schnell"
+TOKEN = "hf_planted_in_the_secret_alone"
+FOLDER = "/opt/flux-worker"
+
+
+@pytest.fixture(scope="module")
+def baked(image, tmp_path_factory):
+    """The image's stage with weights in it, from a gated repository."""
+    folder = tmp_path_factory.mktemp("baked")
+    repository = shutil.copytree(DEMO, folder / "repository")
+    (repository / "LICENSE.md").write_text("The licence.")
+    secret = folder / "token.txt"
+    secret.write_text(TOKEN)
+    tag = f"{image.tag}:baked"
+    with hub({SCHNELL: repository}, gated={SCHNELL: TOKEN}) as server:
+        arguments = {"BAKE": "schnell", "HF_ENDPOINT": server.url}
+        secrets = f"--secret=id=hf_token,src={secret}"
+        image.build_here(tag, arguments, "--target=weights", "--network=host", secrets)
+    return tag
+
+
+def test_each_component_is_a_layer(image, baked):
+    layers = {made_by.partition("bake_weights ")[2]: size for size, made_by in image.layers(baked)}
+    for component in ("vae", "text_encoder", "text_encoder_2", "transformer 1"):
+        stored = sum(each.stat().st_size for each in (DEMO / component.split()[0]).glob("*.safe*"))
+        assert layers[component] == pytest.approx(stored, rel=0.05, abs=20_000), component
+    assert layers["transformer 2"] < 10_000
+
+
+def test_the_token_is_in_no_layer(image, baked, tmp_path):
+    saved = tmp_path / "saved.tar"
+    subprocess.run([image.engine.name, "save", "--output", saved, baked], check=True)
+    found = {"models--black-forest-labs--FLUX.1-schnell": False, TOKEN: False}
+    with tarfile.open(saved) as archive:
+        for member in archive:
+            if member.isfile():
+                data = archive.extractfile(member).read()
+                assert data[:2] != b"\x1f\x8b", "a compressed layer would have to be opened"
+                found = {text: seen or text.encode() in data for text, seen in found.items()}
+    assert found == {"models--black-forest-labs--FLUX.1-schnell": True, TOKEN: False}
+
+
+def test_they_are_served_by_default_without_a_network_and_have_their_licence(
+    image, baked, platform, start, tmp_path
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    copy = ["cp", "-r", FOLDER, "/out"]
+    subprocess.run(image.engine.run(baked, *copy, options=[f"--volume={out}:/out"]), check=True)
+    (licence,) = out.rglob(f"snapshots/{COMMIT}/LICENSE.md")
+    assert licence.read_text() == "The licence."
+    job = platform("POST", "/run", {"input": SMALL})[1]["id"]
+    mounted = f"--volume={out}/flux-worker:{FOLDER}:ro"
+    with start(options=[mounted], MODEL_PATH="", FLUX_MODEL="", HF_HUB_OFFLINE="1") as container:
+        container.wait_for("found (image)")
+        assert platform.wait(job, "COMPLETED", "FAILED")["output"]["cost"] == 0.00015729
+
+
+def test_a_misspelled_secret_is_said(image, tmp_path):
+    (tmp_path / "token.txt").write_text(TOKEN)
+    secrets = f"--secret=id=hf_tokne,src={tmp_path}/token.txt"
+    with hub({SCHNELL: DEMO}, gated={SCHNELL: TOKEN}) as server:
+        arguments = {"BAKE": "schnell", "HF_ENDPOINT": server.url}
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            image.build_here("never", arguments, "--target=weights", "--network=host", secrets)
+    assert "was given no secret of the id hf_token" in failed.value.stderr

@@ -9,6 +9,7 @@ from conftest import ROOT
 PACKAGES = {
     "flux_worker": [
         {"errors", "logs", "guard"},
+        {"telemetry"},
         {"contract", "web"},
         {"settings"},
         {"downloads"},

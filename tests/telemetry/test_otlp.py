@@ -1,11 +1,12 @@
 """What a collector gets of a worker: of its start, of its jobs, and never a caller's text."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -166,11 +167,14 @@ def started(*jobs, **settings):
             }
         )
         command = [sys.executable, str(ROOT / "handler.py")]
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
         try:
             yield SimpleNamespace(process=process, server=server, pings=pings)
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with its ping, which has its stderr, too
             process.communicate()
             server._end.set()
 

@@ -6,7 +6,7 @@ PLAYGROUND := $(VENV)-playground
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 export PLAYGROUND_PYTHON = $(abspath $(PLAYGROUND)/bin/python)
 
-.PHONY: help demo playground serve serve-sdk test test-quick soak mutants lint bench lock format
+.PHONY: help demo playground serve serve-sdk test test-quick image image-test soak mutants lint bench lock format
 
 help:  ## this list
 	@echo "Each target sets up what it needs, in $(VENV) or $(PLAYGROUND)."
@@ -31,6 +31,12 @@ test: $(VENV)/ready $(PLAYGROUND)/ready  ## all tests; ARGS="…" goes to pytest
 
 test-quick: $(VENV)/ready  ## the tests that need no model, no server and no program
 	$(RUN) -m pytest -n 3 -m "not soak and not real" $(ARGS)
+
+image:  ## the worker's image, by Docker, Podman or Buildah; ARGS="--tag NAME --build-arg=BAKE=schnell"
+	@$(PYTHON) -m builder.image $(ARGS)
+
+image-test: $(VENV)/ready  ## build it, and run it as Runpod does; without Docker as root on Debian
+	$(RUN) -m pytest -m image --timeout 3600 $(ARGS) tests/image
 
 soak: $(VENV)/ready  ## the tests that take long
 	$(RUN) -m pytest -m soak --timeout 3600 $(ARGS)

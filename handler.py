@@ -5,6 +5,7 @@ On a platform worker it takes jobs from the queue; `python handler.py` runs `tes
 `python handler.py --rp_serve_api` serves the SDK's development API on http://localhost:8000.
 """
 
+from flux_worker import first_process  # noqa: F401
 from flux_worker.telemetry.exporter import exporting
 from flux_worker.telemetry.start import Start
 
@@ -13,12 +14,13 @@ def main() -> None:
     """Load everything, then serve until the platform ends the worker."""
     with exporting() as spans, Start.of_this_process(spans) as start:
         with start.stage("imports"):
-            from flux_worker import logs
+            from flux_worker import logs, writable
             from flux_worker.settings import Settings
             from flux_worker.weights import lookup, prefetch
 
             settings = Settings.from_environment()
             logs.configure(settings.runpod_log_level)
+            writable.require()
             with prefetch.reading(lookup.nearest(settings)):
                 # Only now: these take seconds, and the libraries read their log levels then.
                 from flux_worker.delivery.storage import Storage

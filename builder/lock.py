@@ -2,13 +2,16 @@
 what came. Run it with `make lock` after changing a version there.
 
 torch's CUDA packages are left out of the runtime's set, and so is the build tag of torch's version:
-the same file serves CPU and GPU. Torch requires exact versions of most of them; the `gpu` set pins
-the rest.
+the same file serves CPU and GPU. The image's own files have them, and the hash of every wheel:
+torch with its CUDA packages in one, since they are most of the bytes and change rarely, and in
+another the rest. Torch requires exact versions of most of them; the `gpu` set pins the others.
 
 A dependency group has an environment of its own, with the runtime's version of whatever both have
 and the group doesn't name itself.
 """
 
+import json
+import os
 import re
 import subprocess
 import tempfile
@@ -21,12 +24,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CUDA = re.compile(r"(triton|nvidia-.+|cuda-.+)==")
+IMAGE_ONLY = "gpu"
+BAKE = ("huggingface-hub",)
+"""What downloads weights into the image."""
 
 
 def main() -> None:
     """Write requirements/runtime.txt, and a file for each further set or group."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     runtime = lock_project(document["project"])
+    lock_image(document["project"], runtime)
     for name, needs in document["dependency-groups"].items():
         lock_group(name, needs, runtime)
 
@@ -41,6 +48,8 @@ def lock_project(project: dict[str, Any]) -> list[str]:
         runtime = _installed(pip)
         _write("runtime", [line for line in runtime if not CUDA.match(line)])
         for name, needs in project["optional-dependencies"].items():
+            if name == IMAGE_ONLY:
+                continue
             subprocess.run([*pip, "install", "-q", *needs], check=True)
             added = set(_installed(pip)) - set(runtime)
             _write(name, ["-r runtime.txt", *sorted(added | set(needs), key=str.lower)])
@@ -48,6 +57,41 @@ def lock_project(project: dict[str, Any]) -> list[str]:
                 names = [line.partition("==")[0] for line in added]
                 subprocess.run([*pip, "uninstall", "-q", "-y", *names], check=True)
     return runtime
+
+
+def lock_image(project: dict[str, Any], runtime: list[str]) -> None:
+    """Write what the image installs, with the hashes of the index's wheels for Linux on x86-64."""
+    needs = [*project["dependencies"], *project["optional-dependencies"][IMAGE_ONLY]]
+    wheels = _hashed(needs, runtime)
+    is_torch = [CUDA.match(line) or line.startswith("torch==") for line in wheels]
+    both = list(zip(wheels, is_torch, strict=True))
+    _write("image-torch", [line for line, torch in both if torch])
+    _write("image", [line for line, torch in both if not torch])
+    baking = [need for need in needs if need.partition("==")[0] in BAKE]
+    _write("image-bake", _hashed(baking, runtime))
+
+
+def _hashed(needs: list[str], runtime: list[str]) -> list[str]:
+    """What an installation would fetch from the index, each with its hash."""
+    # Without the settings of this machine, which may prefer another build of torch.
+    index_only = {k: v for k, v in os.environ.items() if k != "PIP_FIND_LINKS"}
+    index_only["PIP_CONFIG_FILE"] = os.devnull
+    options = ["--dry-run", "--ignore-installed", "--only-binary=:all:", "--report=-"]
+    with _empty_environment() as pip, tempfile.NamedTemporaryFile("w") as constraints:
+        constraints.write("\n".join(runtime))
+        constraints.flush()
+        done = subprocess.run(
+            [*pip, "install", "-q", *options, "-c", constraints.name, *needs],
+            check=True,
+            capture_output=True,
+            env=index_only,
+        )
+    found = [
+        (each["metadata"], each["download_info"]["archive_info"]["hashes"]["sha256"])
+        for each in json.loads(done.stdout)["install"]
+    ]
+    lines = [f"{it['name']}=={it['version']} --hash=sha256:{digest}" for it, digest in found]
+    return sorted(lines, key=str.lower)
 
 
 def lock_group(name: str, needs: list[str], runtime: list[str]) -> None:

@@ -159,6 +159,8 @@ def values():
     """Each setting with each value in its default's cell, and each of the Hub's options."""
     hub = json.loads((ROOT / ".runpod/hub.json").read_text())["config"]["env"]
     for entry in hub:
+        if "input" not in entry:  # fixed, and Runpod's own
+            continue
         field = entry["input"]
         yield entry["key"], str(field["default"])
         for option in field.get("options", ()):
@@ -253,7 +255,7 @@ def private_uses(source):
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr, re.IGNORECASE):
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
-            found |= {node.attr} - ({node.attr} if owner in ("self", "cls") else set())
+            found |= {node.attr} - ({node.attr} if owner in ("self", "cls", "os") else set())
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             parts = (node.module or "").split(".")
             names = [alias.name for alias in node.names]

@@ -8,9 +8,9 @@ from conftest import ROOT
 
 PACKAGES = {
     "flux_worker": [
-        {"errors", "logs", "guard"},
+        {"errors", "first_process", "logs", "guard"},
         {"telemetry"},
-        {"contract", "web"},
+        {"contract", "web", "writable"},
         {"settings"},
         {"downloads"},
         {"adapters", "delivery", "weights"},

@@ -41,11 +41,48 @@ def test_an_old_driver_is_named_with_what_is_needed(tmp_path, monkeypatch, caplo
         pipeline.load(Settings(model_path=str(DEMO)))
     assert str(caught.value) == (
         "The host's NVIDIA driver, 570.195.03, is too old for CUDA 13, which needs 580 or newer: "
-        "on Runpod set allowedCudaVersions to 13.0 and newer, elsewhere update the driver. "
+        "on Runpod set allowedCudaVersions to 13.0, elsewhere update the driver. "
         "ALLOW_CPU=1 tries the worker on a CPU."
     )
     pipeline.load(Settings(model_path=str(DEMO), allow_cpu=True))
     assert "570.195.03, is too old for CUDA 13" in caplog.text
+
+
+TOO_OLD = "The NVIDIA driver on your system is too old (found version 12080). Please update it."
+UNKNOWN = "CUDA unknown error - this may be due to an incorrectly set up environment. Good luck."
+
+
+def refusal(monkeypatch, tmp_path, driver, torch_says):
+    """What is said where CUDA can't be used, with this driver, for torch's reason."""
+
+    def init():
+        raise RuntimeError(torch_says)
+
+    monkeypatch.setattr(torch.cuda, "init", init)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(pipeline, "DRIVER_VERSION", tmp_path / "version")
+    if driver:
+        (tmp_path / "version").write_text(f"NVIDIA UNIX x86_64 Kernel Module  {driver}  Wed")
+    with pytest.raises(CannotStart) as caught:
+        pipeline.load(Settings(model_path=str(DEMO)))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("driver", "names"), [(None, "for CUDA 12.8"), ("570.195.03", "570.195.03, for CUDA 12.8")]
+)
+def test_what_torch_knows_of_an_old_driver_is_said(monkeypatch, tmp_path, driver, names):
+    said = refusal(monkeypatch, tmp_path, driver, TOO_OLD)
+    assert said.startswith(f"The host's NVIDIA driver, {names}, is too old for CUDA 13,")
+
+
+def test_a_driver_that_would_do_but_does_not_is_said_with_torchs_reason(monkeypatch, tmp_path):
+    said = refusal(monkeypatch, tmp_path, "580.65.06", UNKNOWN)
+    assert said.startswith(
+        "The host has an NVIDIA driver, 580.65.06, but CUDA can't be used (CUDA unknown error - "
+        "this may be due to an incorrectly set up environment): give the container the GPU"
+    )
+    assert "There is no CUDA device" in refusal(monkeypatch, tmp_path / "none", None, UNKNOWN)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -123,7 +160,7 @@ def test_a_gpu_is_planned_for_as_wished(monkeypatch):
     def load(checkpoint, device, dtype):
         raise RuntimeError("far enough")
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(Card, "of", classmethod(lambda cls, device: card("H100")))
     monkeypatch.setattr(loading, "load", load)
     with pytest.raises(CannotStart, match="far enough"):

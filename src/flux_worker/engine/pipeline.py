@@ -106,21 +106,35 @@ def _gigabytes(checkpoint: Checkpoint) -> float:
 
 
 def _device(settings: Settings) -> torch.device:
-    if torch.cuda.is_available():
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         return torch.device("cuda")
-    installed = _driver()
-    if installed and int(installed.split(".")[0]) < LEAST_DRIVER:
-        reason = (
-            f"The host's NVIDIA driver, {installed}, is too old for CUDA 13, which needs "
-            f"{LEAST_DRIVER} or newer: on Runpod set allowedCudaVersions to 13.0 and newer, "
-            "elsewhere update the driver."
-        )
-    else:
-        reason = "There is no CUDA device. Start the worker on a GPU."
+    except Exception as error:
+        reason = _no_device(str(error))
     if settings.allow_cpu:
         log.warning("%s Images are generated on the CPU (ALLOW_CPU).", reason)
         return torch.device("cpu")
     raise CannotStart(f"{reason} ALLOW_CPU=1 tries the worker on a CPU.")
+
+
+def _no_device(said: str) -> str:
+    """Why CUDA can't be used, by what the driver says of itself, and torch of the driver."""
+    installed, supported = _driver(), re.search(r"found version (\d+)(\d\d)0\b", said)
+    if supported or (installed and int(installed.split(".")[0]) < LEAST_DRIVER):
+        names = [installed] if installed else []
+        names += [f"for CUDA {int(supported[1])}.{int(supported[2])}"] if supported else []
+        return (
+            f"The host's NVIDIA driver, {', '.join(names)}, is too old for CUDA 13, which needs "
+            f"{LEAST_DRIVER} or newer: on Runpod set allowedCudaVersions to 13.0, elsewhere update "
+            "the driver."
+        )
+    if installed and torch.version.cuda:
+        return (
+            f"The host has an NVIDIA driver, {installed}, but CUDA can't be used "
+            f"({said.split('.')[0]}): give the container the GPU (docker run --gpus all), or start "
+            "the worker on another host."
+        )
+    return "There is no CUDA device. Start the worker on a GPU."
 
 
 def _driver() -> str | None:

@@ -33,6 +33,8 @@ class S3Server:
         self.access_key_id = secrets.token_hex(8)
         self.secret_access_key = secrets.token_hex(16)
         self.endpoint_url = ""
+        self.master = ""
+        """Where `weed shell` finds it, as its `-master` wants it."""
 
     def __enter__(self) -> Self:
         for _ in range(ATTEMPTS):
@@ -79,6 +81,7 @@ class S3Server:
         ports = free_ports(2 * len(SERVICES))
         flags = [f"-{name}.port={port}" for name, port in zip(SERVICES, ports, strict=False)]
         grpc = dict(zip(SERVICES, ports[len(SERVICES) :], strict=True))
+        self.master = f"127.0.0.1:{ports[0]}.{grpc['master']}"
         flags += [f"-{name}.port.grpc={port}" for name, port in grpc.items()]
         self.endpoint_url = f"http://127.0.0.1:{ports[SERVICES.index('s3')]}"
         self._leash = leash.start(

@@ -110,7 +110,7 @@ class Fleet:
         try:
             return await asyncio.create_subprocess_exec(
                 *leash.on_leash([sys.executable, str(self._program)]),
-                env={**self._settings, **self._sdk_environment(worker_id)},
+                env={**self._settings, **self.sdk_environment(worker_id)},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -120,7 +120,8 @@ class Fleet:
             if output:
                 output.close()
 
-    def _sdk_environment(self, worker_id: str) -> dict[str, str]:
+    def sdk_environment(self, worker_id: str) -> dict[str, str]:
+        """Return what the SDK needs to know to take jobs as this worker."""
         base = f"{self._url}/worker/{self._endpoint_id}"
         return {
             "RUNPOD_ENDPOINT_ID": self._endpoint_id,

@@ -1,0 +1,127 @@
+"""Runpod's GPU pools, and what an image costs on each. Nothing of it was measured on this worker.
+
+Which there are: https://docs.runpod.io/flash/configuration/gpu-types and
+https://docs.runpod.io/references/gpu-types. What they cost: https://docs.runpod.io/serverless/pricing,
+August 2026; the RTX 5090 isn't in that table, its price is one that users report.
+
+    python -m benchmarks.scaling.pools
+"""
+
+from dataclasses import dataclass
+
+from benchmarks.scaling.cards import CARDS, Card
+from benchmarks.table import markdown
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Cards that an endpoint asks for together."""
+
+    cards: tuple[str, ...]
+    """By Runpod's GPU ids."""
+    memory: int
+    """GB, of the smallest."""
+    price: float
+    """Dollars a second as a flex worker."""
+    rate: float
+    """10¹² operations a second of its slowest card, by the data sheet: of dense matrices, summed up
+    in 32 bits, in the precision that the worker chooses there."""
+    published: Card | None = None
+
+    @property
+    def seconds(self) -> float:
+        """For an image of FLUX.1-dev at 1024×1024 in 28 steps: published, or the H100's by rate."""
+        if self.published:
+            return self.published.seconds
+        return CARDS["H100"].seconds * POOLS["ADA_80_PRO"].rate / self.rate
+
+    @property
+    def dollars(self) -> float:
+        """For such an image, without its share of starts and idle seconds."""
+        return self.seconds * self.price
+
+
+POOLS = {
+    "AMPERE_16": Pool(
+        ("NVIDIA RTX A4000", "NVIDIA RTX 4000 Ada Generation", "NVIDIA RTX 2000 Ada Generation"),
+        memory=16,
+        price=0.00016,
+        rate=96,  # RTX 2000 Ada, fp8
+    ),
+    "AMPERE_24": Pool(
+        ("NVIDIA L4", "NVIDIA RTX A5000", "NVIDIA GeForce RTX 3090"),
+        memory=24,
+        price=0.00019,
+        rate=222,  # A5000, int8
+    ),
+    "ADA_24": Pool(
+        ("NVIDIA GeForce RTX 4090",),
+        memory=24,
+        price=CARDS["RTX 4090"].price,
+        rate=330,  # fp8
+        published=CARDS["RTX 4090"],
+    ),
+    "ADA_32_PRO": Pool(("NVIDIA GeForce RTX 5090",), memory=32, price=0.00044, rate=210),
+    "AMPERE_48": Pool(("NVIDIA A40", "NVIDIA RTX A6000"), memory=48, price=0.00034, rate=150),
+    "ADA_48_PRO": Pool(
+        ("NVIDIA L40", "NVIDIA L40S", "NVIDIA RTX 6000 Ada Generation"),
+        memory=48,
+        price=0.00053,
+        rate=181,  # L40; both others have twice as much
+    ),
+    "AMPERE_80": Pool(
+        ("NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"),
+        memory=80,
+        price=CARDS["A100"].price,
+        rate=312,
+        published=CARDS["A100"],
+    ),
+    "ADA_80_PRO": Pool(
+        ("NVIDIA H100 80GB HBM3",),
+        memory=80,
+        price=CARDS["H100"].price,
+        rate=989,
+        published=CARDS["H100"],
+    ),
+    "BLACKWELL_96": Pool(
+        (
+            "NVIDIA RTX PRO 6000 Blackwell Server Edition",
+            "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
+            "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition",
+        ),
+        memory=96,
+        price=0.00111,
+        rate=439,  # Max-Q
+    ),
+    "HOPPER_141": Pool(
+        ("NVIDIA H200",),
+        memory=141,
+        price=CARDS["H200"].price,
+        rate=989,
+        published=CARDS["H200"],
+    ),
+    "BLACKWELL_180": Pool(("NVIDIA B200",), memory=180, price=0.0024, rate=2250),
+}
+
+
+def by_cost() -> list[str]:
+    """Return the pools, the one with the cheapest image first."""
+    return sorted(POOLS, key=lambda name: POOLS[name].dollars)
+
+
+def rows() -> list[tuple[str, ...]]:
+    """Return the pools by cost, as docs/costs.md has them."""
+    return [
+        (
+            f"`{name}`",
+            str(pool.memory),
+            f"${pool.price:.5f}",
+            f"{pool.seconds:.1f}{'' if pool.published else ' (est.)'}",
+            f"${pool.dollars:.4f}",
+        )
+        for name, pool in ((name, POOLS[name]) for name in by_cost())
+    ]
+
+
+if __name__ == "__main__":
+    print(markdown(("pool", "GB", "price, $/s", "s an image", "$ an image"), rows()))

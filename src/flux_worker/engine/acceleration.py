@@ -45,11 +45,11 @@ def apply(
         if on_gpu:
             attend(transformer, plan.attention)
     with start.stage("compile") as said:
-        said["decoder"] = vae.prepare(pipe.vae, plan, cache) or "not compiled"
-        said["blocks"] = "not compiled"
+        said["decoder"] = vae.prepare(pipe.vae, plan, cache) or "eager"
+        said["blocks"] = "eager"
         if plan.compile:
             code = compile_cache.install(transformer, plan, cache) if cache else None
-            said["blocks"] = code or "compiled when first run"
+            said["blocks"] = code or "just-in-time"
             if not code:
                 compile_blocks(transformer)
 

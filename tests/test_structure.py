@@ -9,6 +9,7 @@ from conftest import ROOT
 PACKAGES = {
     "flux_worker": [
         {"baked", "errors", "first_process", "logs", "guard"},
+        {"telemetry"},
         {"contract", "web", "writable"},
         {"settings"},
         {"downloads"},

@@ -71,7 +71,17 @@ def test_what_waits_in_host_memory_computes_the_same(plain, how):
     assert differ(draw(pipe), plain) < 0.01
 
 
-def test_the_plan_is_logged(caplog):
+def test_the_stages_of_loading_say_what_was_done(caplog):
     caplog.set_level("INFO", "flux_worker")
     load()
-    assert "The plan: transformer fp32, resident, T5 resident, VAE whole" in caplog.text
+    lines = [each.fields for each in caplog.records if each.message == "start-up stage"]
+    weights, device, compiling = (
+        {k: v for k, v in line.items() if k != "seconds"} for line in lines
+    )
+    stored = sum(path.stat().st_size for path in DEMO.rglob("*.safetensors")) / 1e9
+    assert weights.pop("gigabytes_per_second") > 0
+    assert weights.pop("gigabytes") == pytest.approx(stored, rel=0.02)
+    assert weights == {"stage": "weights", "road": "MODEL_PATH"}
+    assert device.pop("plan").startswith("transformer fp32, resident, T5 resident, VAE whole")
+    assert device == {"stage": "device", "device": "cpu"}
+    assert compiling == {"stage": "compile", "blocks": "eager", "decoder": "eager"}

@@ -12,6 +12,7 @@ from flux_worker.delivery.storage import Storage
 from flux_worker.errors import CannotStart
 from flux_worker.serving import fitness
 from flux_worker.settings import Settings
+from flux_worker.telemetry.start import Start
 from local_platform.processes.surroundings import demo_environment
 
 NOWHERE = "http://127.0.0.1:9/$ID?x"
@@ -25,7 +26,8 @@ def checks(gpu, bucket_settings):
         settings = Settings(
             **{"flux_model": "schnell", "warmup_sizes": "256x256", **bucket_settings, **changes}
         )
-        for check in fitness.checks(gpu(settings.model), Storage(settings), settings):
+        parts = gpu(settings.model), Storage(settings), fitness.warm_ups(settings), Start()
+        for check in fitness.checks(*parts):
             if waiting := check():
                 asyncio.run(waiting)
 

@@ -13,6 +13,7 @@ from torch.nn.attention import activate_flash_attention_impl
 from flux_worker.engine import compile_cache, vae
 from flux_worker.engine.placement import place
 from flux_worker.engine.plan import Attention, Plan
+from flux_worker.telemetry.start import Start
 
 DIFFUSERS_ATTENTION = {
     "native": "native",
@@ -23,18 +24,34 @@ DIFFUSERS_ATTENTION = {
 }
 
 
-def apply(pipe: FluxPipeline, plan: Plan, device: torch.device, cache: Path | None = None) -> None:
+def apply(
+    pipe: FluxPipeline,
+    plan: Plan,
+    device: torch.device,
+    cache: Path | None = None,
+    start: Start | None = None,
+) -> None:
     """Change the pipeline in place and move it to the device, for good.
 
-    What is compiled is kept in `cache`, and taken from there.
+    What is compiled is kept in `cache`, and taken from there. `start` times the two stages.
     """
+    start = start or Start()
     transformer = pipe.transformer
-    place(pipe, plan, device)
-    if device.type == "cuda":
-        attend(transformer, plan.attention)
-    vae.prepare(pipe.vae, plan, cache)
-    if plan.compile and not (cache and compile_cache.install(transformer, plan, cache)):
-        compile_blocks(transformer)
+    with start.stage("device") as said:
+        on_gpu = device.type == "cuda"
+        said["device"] = torch.cuda.get_device_name(device) if on_gpu else device.type
+        said["plan"] = str(plan)
+        place(pipe, plan, device)
+        if on_gpu:
+            attend(transformer, plan.attention)
+    with start.stage("compile") as said:
+        said["decoder"] = vae.prepare(pipe.vae, plan, cache) or "eager"
+        said["blocks"] = "eager"
+        if plan.compile:
+            code = compile_cache.install(transformer, plan, cache) if cache else None
+            said["blocks"] = code or "just-in-time"
+            if not code:
+                compile_blocks(transformer)
 
 
 def compile_blocks(transformer: FluxTransformer2DModel) -> None:

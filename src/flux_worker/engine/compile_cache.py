@@ -13,13 +13,13 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel, ModelMixin
@@ -33,15 +33,17 @@ from flux_worker.engine.plan import Attention, Plan
 
 log = logging.getLogger(__name__)
 
+Code = Literal["cached", "compiled"]
+"""Whether a package was there, or had to be built."""
 SHORTER = 13
 """Tokens, or latents of a side: by how much the calls differ that a new package is tried with."""
 
 
-def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> bool:
+def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> Code | None:
     """Run the transformer's blocks from packages in the cache, built first if there are none.
 
-    Returns whether they do; if not, they are still to be compiled. Inductor's own cache is among
-    these files from now on where blocks that run so can't be packaged.
+    Returns whence these are; None where they don't, and are still to be compiled. Inductor's own
+    cache is among these files from now on where blocks that run so can't be packaged.
     """
     choices = (plan.precision, plan.quantized_activations, plan.attention)
     with _done_without("COMPILE_CACHE_DIR is of no use to this worker, which compiles for itself"):
@@ -53,10 +55,12 @@ def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> bool
             return _install(modules, examples, plan.attention, folder)
         with tempfile.TemporaryFile(dir=folder):  # inductor fails where it can't write
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
-    return False
+    return None
 
 
-def install_decoder(vae: AutoencoderKL, examples: Callable[[int], Calls], root: Path) -> bool:
+def install_decoder(
+    vae: AutoencoderKL, examples: Callable[[int], Calls], root: Path
+) -> Code | None:
     """Run the VAE's decoder from a package in the cache, built first if there is none.
 
     Args:
@@ -64,14 +68,15 @@ def install_decoder(vae: AutoencoderKL, examples: Callable[[int], Calls], root: 
         examples: makes calls of the decoder, with that many rows and columns fewer.
         root: the cache.
 
-    Returns whether it does; if not, it is as it was.
+    Returns whence that is; None where it doesn't, and is as it was.
     """
     with _done_without(f"The VAE's decoder can't be compiled into {root}"):
         folder = root / key(vae)
         folder.mkdir(parents=True, exist_ok=True)
         # Its heads are too wide for cuDNN's attention: torch finds the kernel.
-        return _can_package_for(vae.device) and _install([vae.decoder], examples, "native", folder)
-    return False
+        if _can_package_for(vae.device):
+            return _install([vae.decoder], examples, "native", folder)
+    return None
 
 
 def key(model: ModelMixin, *choices: object) -> str:
@@ -120,7 +125,7 @@ def _can_be_packaged(plan: Plan) -> bool:
 
 def _install(
     modules: list[nn.Module], examples: Callable[[int], Calls], attention: Attention, folder: Path
-) -> bool:
+) -> Code | None:
     calls = examples(0)
     missing = [kind for kind in calls if not is_sound(_package(folder, kind))]
     if not (missing or _run_packaged(modules, calls, folder)):
@@ -128,18 +133,14 @@ def _install(
     if missing:
         wanted = {kind: calls[kind] for kind in missing}
         _build(modules, wanted, examples(SHORTER), attention, folder)
-        if not _run_packaged(modules, calls, folder):
-            return False
-    log.info("The compiled code of %s was loaded from %s.", " and ".join(calls), folder)
-    return True
+        return "compiled" if _run_packaged(modules, calls, folder) else None
+    return "cached"
 
 
 def _build(
     modules: list[nn.Module], calls: Calls, others: Calls, attention: Attention, folder: Path
 ) -> None:
-    begin = time.perf_counter()
-    kinds = " and ".join(calls)
-    log.info("Compiling %s into %s.", kinds, folder)
+    log.info("Compiling %s into %s.", " and ".join(calls), folder)
     first = {type(module).__name__: module for module in modules}
     # Other workers may build at the same time: a package appears under its name only when whole.
     with (
@@ -151,7 +152,6 @@ def _build(
             block_packages.build(first[kind], call, attention, built)
             block_packages.compare(first[kind], built, others[kind])
             os.replace(shutil.copy(built, finished), _package(folder, kind))
-    log.info("Compiled %s in %.0f s.", kinds, time.perf_counter() - begin)
 
 
 def _run_packaged(modules: list[nn.Module], calls: Calls, folder: Path) -> bool:

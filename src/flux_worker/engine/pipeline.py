@@ -19,8 +19,9 @@ from flux_worker.engine.plan import Plan
 from flux_worker.engine.planner import Overrides
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
+from flux_worker.telemetry.start import Start
 from flux_worker.weights import loading, lookup, prefetch
-from flux_worker.weights.checkpoint import ParameterCounts
+from flux_worker.weights.checkpoint import Checkpoint, ParameterCounts
 from flux_worker.weights.layout import Unusable
 
 log = logging.getLogger(__name__)
@@ -31,33 +32,35 @@ LEAST_DRIVER = 580
 """Of CUDA 13: https://docs.nvidia.com/cuda/cuda-toolkit-release-notes."""
 
 
-def load(settings: Settings) -> FluxPipeline:
+def load(settings: Settings, start: Start | None = None) -> FluxPipeline:
     """Load the served model's pipeline, to run as planned for the card.
 
-    Its `loras` merges LoRAs into it.
+    Its `loras` merges LoRAs into it. `start` times its stages.
 
     Raises:
         CannotStart: no CUDA device or too old a driver, and `ALLOW_CPU` not set; weights that can't
             be had or read, or settings that the card can't follow.
     """
-    device = _device(settings)
-    checkpoint = lookup.find(settings)
+    start = start or Start()
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    with _in_words(f"The weights in {checkpoint.folder} can't be loaded as a FLUX pipeline"):
-        workload = Workload.of(settings.model)
-        plan = plan_for(device, checkpoint.count(), workload, Overrides.of(settings))
-        log.info("The plan: %s.", plan)
-        # What is quantized or streamed goes to the device block by block, later.
-        parts = (plan.transformer, plan.text_encoder, plan.modulation)
-        at_once = not plan.is_quantized and set(parts) == {"resident"}
-        pipe = loading.load(
-            checkpoint,
-            device if at_once else torch.device("cpu"),
-            torch.float32 if device.type == "cpu" else torch.bfloat16,
-        )
+    with start.stage("weights") as said:
+        device = _device(settings)
+        checkpoint = lookup.find(settings)
+        with _in_words(f"The weights in {checkpoint.folder} can't be loaded as a FLUX pipeline"):
+            workload = Workload.of(settings.model)
+            plan = plan_for(device, checkpoint.count(), workload, Overrides.of(settings))
+            # What is quantized or streamed goes to the device block by block, later.
+            parts = (plan.transformer, plan.text_encoder, plan.modulation)
+            at_once = not plan.is_quantized and set(parts) == {"resident"}
+            pipe = loading.load(
+                checkpoint,
+                device if at_once else torch.device("cpu"),
+                torch.float32 if device.type == "cpu" else torch.bfloat16,
+            )
+        said |= {"road": checkpoint.road, "gigabytes": _gigabytes(checkpoint)}
     with _in_words(f"The weights were read, but can't be made to run as planned ({plan})"):
-        acceleration.apply(pipe, plan, device, settings.compile_cache_dir)
+        acceleration.apply(pipe, plan, device, settings.compile_cache_dir, start)
     pipe.loras = Merger(pipe, checkpoint, plan, device)
     pipe.set_progress_bar_config(disable=True)
     _warn_of_another_model(pipe, settings)
@@ -95,6 +98,11 @@ def _in_words(failure: str) -> Iterator[None]:
         ) from None
     except Exception as error:
         raise CannotStart(f"{failure}: {type(error).__name__}: {error}") from error
+
+
+def _gigabytes(checkpoint: Checkpoint) -> float:
+    tensors = (tensor for stored in checkpoint.tensors.values() for tensor in stored)
+    return round(sum(tensor.end - tensor.begin for tensor in tensors) / 1e9, 4)
 
 
 def _device(settings: Settings) -> torch.device:

@@ -7,38 +7,38 @@ from diffusers import AutoencoderKL
 
 from flux_worker.engine import compile_cache
 from flux_worker.engine.block_packages import Calls
+from flux_worker.engine.compile_cache import Code
 from flux_worker.engine.plan import Plan
 from flux_worker.engine.tiles import Tiled
 
 
-def prepare(vae: AutoencoderKL, plan: Plan, cache: Path | None = None) -> None:
+def prepare(vae: AutoencoderKL, plan: Plan, cache: Path | None = None) -> Code | None:
     """Have the VAE, which is on its device, decode as planned.
 
     The compiled decoder is kept in `cache`, and taken from there. Without one it isn't compiled:
     every cold start would wait for that.
+
+    Returns whence it has the decoder's code; None where that isn't compiled.
     """
-    if plan.compile and cache:
-        _compile_decoder(vae, cache)
+    code = _compile_decoder(vae, cache) if plan.compile and cache else None
     if plan.vae_tiling:
         vae.decoder = Tiled(vae.decoder, _scale(vae))
+    return code
 
 
-def _compile_decoder(vae: AutoencoderKL, cache: Path) -> None:
+def _compile_decoder(vae: AutoencoderKL, cache: Path) -> Code | None:
     if vae.device.type == "cuda":
         # As cuDNN's convolutions want it. Inductor leaves the layout alone where lengths are open,
         # and fuses norms that write it; uncompiled they would copy every state there and back.
         vae.decoder.to(memory_format=torch.channels_last)
-    if not _run_packaged(vae, cache):
+    code = compile_cache.install_decoder(vae, lambda fewer: example_calls(vae, fewer), cache)
+    if not code:
         vae.decoder.to(memory_format=torch.contiguous_format)
-
-
-def _run_packaged(vae: AutoencoderKL, cache: Path) -> bool:
-    if not compile_cache.install_decoder(vae, lambda fewer: example_calls(vae, fewer), cache):
-        return False
+        return None
     package = vae.decoder.forward
     # A package takes whatever it gets for contiguous, which a tile isn't, and wants it named.
     vae.decoder.forward = lambda sample: package(sample=sample.contiguous())
-    return True
+    return code
 
 
 def example_calls(vae: AutoencoderKL, fewer: int = 0) -> Calls:

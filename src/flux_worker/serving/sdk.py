@@ -5,7 +5,8 @@ itself: a test for each fails then.
 """
 
 import asyncio
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from functools import partial
 from multiprocessing import Process
 
@@ -19,13 +20,19 @@ from flux_worker.serving.sdk_posts import post_result
 from flux_worker.serving.worker import Worker
 
 
-def serve(worker: Worker, checks: Iterable[Check], ceiling: int) -> None:
+def serve(
+    worker: Worker,
+    checks: Iterable[Check],
+    ceiling: int,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """Hand the worker to the SDK, with all changes made, until the platform ends it.
 
     Args:
         worker: answers the jobs.
         checks: must hold before the first job.
         ceiling: how many jobs may be in flight at once.
+        ready: called when the checks hold and the first job can be taken.
     """
     shutdown = asyncio.Event()
     rp_http._transmit = partial(post_result, shutdown=shutdown)
@@ -36,7 +43,10 @@ def serve(worker: Worker, checks: Iterable[Check], ceiling: int) -> None:
         unusable=worker.unusable,
         shutdown=shutdown,
         ceiling=ceiling,
+        ready=ready,
     )
     for check in checks:
         runpod.serverless.register_fitness_check(check)
+    if "RUNPOD_WEBHOOK_GET_JOB" not in os.environ:
+        ready()  # without a queue the SDK neither checks anything nor makes the loop
     runpod.serverless.start({"handler": worker.handle})

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
@@ -39,6 +39,7 @@ class Loop:
         unusable: asyncio.Event,
         shutdown: asyncio.Event,
         ceiling: int,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Make the loop.
 
@@ -49,6 +50,7 @@ class Loop:
             shutdown: is set when the worker begins to end.
             ceiling: how many jobs may be here, those that are uploaded included, when another one
                 is asked for.
+            ready: called when the first one can be taken.
         """
         self._handle = config["handler"]
         self._config = {**config, "handler": self._answer}
@@ -56,6 +58,7 @@ class Loop:
         self._unusable = unusable
         self._shutdown = shutdown
         self._ceiling = ceiling
+        self._ready = ready
         self._jobs = Jobs()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._takes = Poll("jobs", shutdown)
@@ -73,6 +76,7 @@ class Loop:
                 asyncio.create_task(self._end_when_unusable()),
                 asyncio.create_task(sdk_ping.take_over()),
             ]
+            self._ready()
             while await self._room():
                 await self._take(session)
             while self._tasks:

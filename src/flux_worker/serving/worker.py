@@ -27,6 +27,8 @@ from flux_worker.serving.names import LONGEST_ID, LONGEST_PARAMETER, plain
 from flux_worker.serving.progress import Channel
 from flux_worker.serving.turns import Turns
 from flux_worker.settings import Settings
+from flux_worker.telemetry import spans
+from flux_worker.telemetry.spans import Tell
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Worker:
         storage: Storage,
         channel: Channel | None = None,
         fetch: Fetch | None = None,
+        tell: Tell | None = None,
     ) -> None:
         """Bring the parts together.
 
@@ -58,11 +61,13 @@ class Worker:
             storage: takes the images.
             channel: without it, nobody hears of a job's progress.
             fetch: brings what requests refer to, by default LoRAs from where these are.
+            tell: takes a span of each job; without it none are made.
         """
         self._settings = settings
         self._gpu = gpu
         self._storage = storage
         self._channel = channel
+        self._tell = tell
         self._fetch = fetch or fetching(Library(settings, gpu.layers).bring)
         self._made_by = metadata.maker(settings) if settings.embed_metadata else None
         self._encoding = ThreadPoolExecutor(settings.jobs_in_flight, "encode")
@@ -108,6 +113,8 @@ class Worker:
             record["seconds"] = {k: round(v, 4) for k, v in record["seconds"].items()}
             level = logging.ERROR if record["status"] == "failed" else logging.INFO
             log.log(level, "job %s", record["status"], extra={"fields": record})
+            if self._tell:
+                self._tell(spans.of_a_job(record, self._settings.flux_model))
 
     async def _run(self, job: Job, record: Record, report: Report) -> dict[str, Any]:
         seconds: dict[str, float] = record["seconds"]

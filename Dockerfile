@@ -28,22 +28,22 @@ ARG BAKE
 ARG BAKE_REVISION
 ARG BAKE_MODEL
 ARG HF_ENDPOINT
-ARG HF_HOME=/tmp/huggingface
+ARG HF_HOME=/mnt/huggingface
 ARG HF_XET_CHUNK_CACHE_SIZE_BYTES=0
 WORKDIR /tools
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
     --mount=type=secret,id=hf_token python -B -m builder.bake_weights rest
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
     --mount=type=secret,id=hf_token python -B -m builder.bake_weights vae
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
     --mount=type=secret,id=hf_token python -B -m builder.bake_weights text_encoder
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
     --mount=type=secret,id=hf_token python -B -m builder.bake_weights text_encoder_2
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
     --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 1
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
     --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 2
-RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/tmp \
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
     --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 3+
 
 FROM weights
@@ -98,5 +98,9 @@ COPY models/demo models/demo
 COPY LICENSE handler.py test_input.json ./
 RUN python -m compileall -q .
 
+LABEL org.opencontainers.image.title="flux-worker" \
+      org.opencontainers.image.description="FLUX.1 as a Runpod Serverless worker" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/you/flux-worker"
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "handler.py"]

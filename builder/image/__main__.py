@@ -55,7 +55,8 @@ def report(engine: Engine, tag: str, seconds: float) -> str:
 
 
 def _short(instruction: str) -> str:
-    words = re.sub(r"/bin/sh -c (#\(nop\) )?|# buildkit|\|\d+ \S+", "", instruction).split()
+    noise = r"/bin/sh -c (#\(nop\) )?|# buildkit|\|\d+ |\b[A-Z_]+=\S+ |--mount=\S+ "
+    words = re.sub(noise, "", instruction).split()
     line = " ".join(words)
     return line if len(line) <= 90 else f"{line[:89]}…"
 

@@ -28,13 +28,14 @@ UNSAID = {
     *("and BUCKET_REGION", "and COMPILE=true", "PRECISION=… with OFFLOAD=…", "leads to a file"),
     *("answers …", "needs HF_TOKEN", "that asks for an account"),
     *("read by the worker's HF_TOKEN", "read without a HF_TOKEN"),
-    *("the image", "Runpod's model cache", "the Hugging Face cache"),
+    *("Runpod's model cache", "Hugging Face cache", "for CUDA ….…", "downloads … to …"),
+    *("set HF_TOKEN to", "set MODEL_PATH to …@ and"),
     # They are sent to servers, given to the model, or looked for in what a library says.
     *("public, max-age=604800, immutable", "bytes …-", "a red circle", "out of memory"),
     "Written by flux-worker when it starts, to be fetched and removed:",
     "enable_safety_checker maxPollAttempts pollIntervalMillis strength prompt_strength",
     # The kind of the error is told, or another sentence: these messages aren't.
-    *("status …", "jobsToStop is no list.", "The answer is too long."),
+    *("status …", "jobsToStop is no list.", "The answer is too long.", "the Hub names no commit"),
     *("… is nested too deeply", "… is no JSON object"),
 }
 

@@ -107,7 +107,11 @@ def full_disk_in_rust():
     raise RuntimeError("Data processing error: I/O error: No space left on device (os error 28)")
 
 
-@pytest.mark.parametrize("write", [full_disk, full_disk_in_rust])
+def used_up_quota_in_rust():
+    raise RuntimeError("Data processing error: I/O error: Disk quota exceeded (os error 122)")
+
+
+@pytest.mark.parametrize("write", [full_disk, full_disk_in_rust, used_up_quota_in_rust])
 def test_a_full_disk_is_named_with_its_size(write, tmp_path):
     try:
         write()

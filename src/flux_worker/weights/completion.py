@@ -11,7 +11,6 @@ from pathlib import Path
 from flux_worker.errors import CannotStart
 from flux_worker.weights import bars, lease
 from flux_worker.weights.hub_errors import Advice
-from flux_worker.weights.layout import Unusable
 from flux_worker.weights.remote import Remote, RemoteFile
 
 log = logging.getLogger(__name__)
@@ -39,8 +38,7 @@ def complete(
         is_plain: whether the folder is outside of the library's cache.
 
     Raises:
-        CannotStart: the disk is too small for them.
-        Unusable: a file isn't the one that the Hub lists.
+        CannotStart: the disk is too small for them, or a file isn't the one that the Hub lists.
     """
     listed = remote.listing(commit)
     wanted = [listed[name] for name in names if name in listed]
@@ -56,7 +54,7 @@ def complete(
         seconds = time.monotonic() - begin
         log.info("Downloaded %.2f GB in %.0f s.", total / 1e9, seconds)
     for file in missing:
-        _require_same(folder, file)
+        _require_same(folder, file, remote.repository)
     return [folder / file.name for file in missing]
 
 
@@ -94,15 +92,17 @@ def _require_room(folder: Path, needed: int, repository: str, advice: Advice) ->
         )
 
 
-def _require_same(folder: Path, file: RemoteFile) -> None:
+def _require_same(folder: Path, file: RemoteFile, repository: str) -> None:
     path = folder / file.name
-    if not _is_whole(folder, file):
-        raise Unusable(f"{file.name} has not come whole")
-    if file.sha256 is None:
-        return
-    with path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if digest != file.sha256:
+    if not _is_whole(folder, file) or (file.sha256 and _digest(path) != file.sha256):
         for each in (path.resolve(), path):
             each.unlink(missing_ok=True)
-        raise Unusable(f"{file.name} has come damaged, and was removed")
+        raise CannotStart(
+            f"{file.name} of {repository} has come damaged, and was removed: start again; files "
+            "that have come whole are kept."
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

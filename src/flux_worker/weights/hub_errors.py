@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 from flux_worker.errors import CannotStart
 from flux_worker.weights.layout import split
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_NETWORK = (
     ConnectionError,
     LocalEntryNotFoundError,
@@ -175,4 +176,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _is_full(error: BaseException) -> bool:
     # The part of huggingface_hub that is written in Rust has no errno, only the system's words.
     code = error.errno if isinstance(error, OSError) else None
-    return code in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    return code in FULL or any(os.strerror(each) in str(error) for each in FULL)

@@ -238,6 +238,14 @@ def test_an_update_by_id_may_rename(runpod, deploy):
     assert runpod.endpoints[0]["name"] == "flux"
 
 
+@pytest.mark.parametrize("endpoint_id", ["", "../pods/x", "ep0 x", "ep0?y"])
+def test_an_id_that_is_none_names_no_other_endpoint(runpod, deploy, endpoint_id):
+    runpod.add()
+    code, _ = deploy("update", *NEW, "--endpoint", endpoint_id, "--disk", "70", "--yes")
+    assert code == 2
+    assert not runpod.asked
+
+
 def test_values_that_runpod_masks_are_not_written_back(runpod, deploy):
     runpod.add(env={"HF_TOKEN": "********"})
     code, _ = deploy("update", *NEW, "--env", "COMPILE=false", "--yes")

@@ -22,7 +22,7 @@ def verify(capsys, monkeypatch):
     def run(url, *arguments):
         with pytest.raises(SystemExit) as ended:
             __main__.main(["verify", url, *JOBS, *arguments])
-        said = capsys.readouterr().out
+        said = "".join(capsys.readouterr())
         differing = [line for line in said.splitlines() if line.startswith("differs: ")]
         return ended.value.code, differing, said
 
@@ -142,12 +142,16 @@ def test_it_asks_where_it_would_cost_more_than_a_limit(verify):
     [
         (("ftp://x/abc",), "is no endpoint's URL"),
         (("http://127.0.0.1:9/v2/abc", "--price", "cheap"), "is a number of US dollars"),
+        (("http://127.0.0.1:9/v2/abc", "--limit", "nan"), "must be 0 or more"),
+        (("http://127.0.0.1:9/v2/abc", "--wait", "0"), "must be more than 0"),
+        (("http://127.0.0.1:9/v2/abc", "--url-ttl", "0"), "must be more than 0"),
         (("http://127.0.0.1:9/v2/abc", "--steps", "51"), "--steps of FLUX.1-dev is 1 to 50."),
         (("http://127.0.0.1:9/v2/abc", "--model", "schnell", "--steps", "9"), "is 1 to 8."),
     ],
 )
 def test_what_cannot_be_verified_is_said_at_once(verify, arguments, sentence):
-    assert sentence in verify(*arguments)[0]
+    code, _, said = verify(*arguments)
+    assert sentence in f"{code}{said}"
 
 
 def test_an_id_at_runpod_needs_a_key(verify, monkeypatch):

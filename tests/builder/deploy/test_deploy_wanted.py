@@ -41,7 +41,11 @@ def test_the_documented_file_is_one(tmp_path):
         ({"flashboot": "yes"}, "flashboot"),
         ({"cached_model": "FLUX.1-dev"}, "cached_model"),
         ({"cuda": "13"}, "cuda"),
+        ({"cuda": "12.8"}, "cuda must be 13.0 or newer"),
         ({"name": "ab"}, "name"),
+        ({"name": "   "}, "name must have no blanks at its ends"),
+        ({"name": "flux\x1b[2J"}, "nothing unprintable"),
+        ({"image": " "}, "image is one such as"),
     ],
 )
 def test_what_is_wrong_is_named(given, sentence):
@@ -55,6 +59,20 @@ def test_a_file_that_is_no_toml(tmp_path):
         read(tmp_path / "a.toml", {})
     with pytest.raises(CannotDeploy, match=r"can't be read: No such file"):
         read(tmp_path / "b.toml", {})
+
+
+@pytest.mark.parametrize("table", ["env", "secrets"])
+def test_a_table_that_is_none_is_named_whatever_flags_there_are(tmp_path, table):
+    path = tmp_path / "a.toml"
+    path.write_text(f'{table} = "HF_TOKEN"')
+    for flags in ({"env": {}, "secrets": {}}, {table: {"HF_TOKEN": "hf_token"}}):
+        with pytest.raises(CannotDeploy, match=f"{table}: Input should be a valid dictionary"):
+            read(path, flags)
+
+
+def test_a_file_as_windows_editors_save_it_is_read(tmp_path):
+    (tmp_path / "a.toml").write_text('name = "flux"', encoding="utf-8-sig")
+    assert read(tmp_path / "a.toml", {}).name == "flux"
 
 
 def test_name_and_image_cannot_be_guessed():

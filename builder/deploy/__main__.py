@@ -139,7 +139,14 @@ def _agree(question: str, is_agreed: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise CannotDeploy("Nobody can be asked here: add --yes to do this without a question.")
-    return input(f"\n{question} [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        is_agreed = input(f"\n{question} [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, UnicodeDecodeError):
+        print()
+        is_agreed = False
+    if not is_agreed:
+        print("Nothing was done.")
+    return is_agreed
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ def headers(url: str, key: str) -> dict[str, str]:
     parts = urlsplit(url)
     if not key:
         return common
+    if not re.fullmatch(r"[!-~]+", key):
+        raise CannotDeploy("RUNPOD_API_KEY has a character that no key has: copy it again.")
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise CannotDeploy(
             f"The API key isn't sent to {parts.scheme}://{parts.netloc} unencrypted: use https, or "

@@ -98,12 +98,13 @@ def test_nothing_is_created_where_nobody_can_be_asked(runpod, deploy, monkeypatc
     assert not runpod.endpoints
 
 
-@pytest.mark.parametrize(("answer", "number"), [("n", 0), ("", 0), ("y", 1)])
+@pytest.mark.parametrize(("answer", "number"), [("n", 0), ("", 0), ("y", 1), (None, 0)])
 def test_create_asks_first(runpod, deploy, monkeypatch, answer, number):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("builtins.input", lambda question: answer)
-    code, _ = deploy("create", *NEW)
+    monkeypatch.setattr("sys.stdin.readline", lambda: "" if answer is None else f"{answer}\n")
+    code, said = deploy("create", *NEW)
     assert code == 1 - number
+    assert ("Nothing was done." in said) == (not number)
     assert len(runpod.endpoints) == number
 
 
@@ -152,6 +153,19 @@ def test_where_it_was_not_created_it_says_so_and_sends_nothing_twice(runpod, dep
     code, _ = deploy("create", *NEW, "--yes")
     assert "Nothing is sent twice" in code
     assert len(runpod.bodies("POST")) == 1
+
+
+def test_where_nobody_can_look_whether_it_was_created_that_is_said(runpod, deploy):
+    runpod.faults = [("POST", "lose"), *[("GET", "drop")] * 20]
+    code, _ = deploy("create", *NEW, "--yes")
+    assert "Whether it was created isn't known. Nothing is sent twice" in code
+    assert len(runpod.bodies("POST")) == 1
+
+
+def test_an_answer_without_an_id_is_looked_after(runpod, deploy):
+    runpod.faults = [("POST", (201, {"ok": True}))]
+    code, _ = deploy("create", *NEW, "--yes")
+    assert "No endpoint flux is there now. Nothing is sent twice" in code
 
 
 @pytest.mark.parametrize(
@@ -318,6 +332,7 @@ def test_a_refusal_is_a_sentence_by_its_cause(runpod, deploy, fault, sentence):
     [
         ("", "Set RUNPOD_API_KEY"),
         ("rpa_wrong", "doesn't know this API key"),
+        ("rpa_of\nX: y", "a character that no key has"),
         (READING_KEY, "may not do that"),
     ],
 )
@@ -333,8 +348,17 @@ def test_no_api_at_all(deploy, monkeypatch):
     assert "check the address and this machine's network" in deploy("plan", *NEW)[0]
 
 
-def test_something_else_that_answers(runpod, deploy):
-    runpod.faults = [("GET", (200, {"pods": []}))]
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"pods": []}],
+        [{"endpoints": [None]}],
+        [{"endpoints": [{"id": "ep0"}]}],
+        [{"endpoints": []}, {"gpus": [{"pool": "ADA_24"}]}],
+    ],
+)
+def test_something_else_that_answers(runpod, deploy, answers):
+    runpod.faults = [("GET", (200, answer)) for answer in answers]
     assert "check RUNPOD_API_URL" in deploy("plan", *NEW)[0]
 
 

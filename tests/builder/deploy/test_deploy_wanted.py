@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from builder.deploy import body, costs, hub_file, plan
-from builder.deploy.environment import KEY_LIKE, SECRETS, environment
+from builder.deploy.environment import KEY_LIKE, SECRETS, environment, shown
 from builder.deploy.errors import CannotDeploy
 from builder.deploy.wanted import Wanted, read
 
@@ -99,6 +99,23 @@ def test_variables_that_the_worker_would_not_start_with(env, sentence):
         created(env=env)
 
 
+def test_every_variable_of_the_settings_page_can_be_set():
+    page = (ROOT / "docs/settings.md").read_text()
+    named = set(re.findall(r"`([A-Z0-9]+_[A-Z0-9_]+)(?:=[^`]*)?`", page))
+    assert {"HTTPS_PROXY", "OTEL_SERVICE_NAME", "BUCKET_NAME"} <= named
+    environment(Wanted(secrets=dict.fromkeys(named - {"FLUX_MODEL"}, "a_secret")))
+
+
+def test_where_spans_go_is_shown_and_what_may_hold_a_key_is_not():
+    assert shown("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318") == "http://c:4318"
+    for name, value in (
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=k"),
+        ("BUCKET_ENDPOINT_URL", "https://id:secret@s3.example.com"),
+        ("OF_SOMEBODY", "else"),
+    ):
+        assert shown(name, value) == "(a value that isn't shown)"
+
+
 def test_this_machines_own_variables_do_not_count(monkeypatch):
     monkeypatch.setenv("PRECISION", "nonsense")
     monkeypatch.setenv("BUCKET_NAME", "mine")
@@ -126,6 +143,9 @@ def test_a_bucket_of_secrets_only():
         {"env": {**BUCKET, "BUCKET_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}},
         {"env": {"MODEL_PATH": "hf_abcdefghijklmnopqrstuvwx"}},
         {"env": {"BUCKET_ENDPOINT_URL": "https://id:secret@s3.example.com"}},
+        {"env": {"HTTP_PROXY": "id:secret@proxy:3128"}},
+        {"env": {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer x"}},
+        {"env": {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-key=k"}},
         {"secrets": {"HF_TOKEN": "hf_abcdefghijklmnopqrstuvwx"}},
         {"secrets": {"BUCKET_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}},
         {

@@ -211,6 +211,53 @@ def test_an_update_changes_what_is_named_and_nothing_else(runpod, deploy):
     assert before["networkVolumes"] == ["vol"]
 
 
+def test_what_somebody_changes_while_it_asks_is_not_undone(runpod, deploy, monkeypatch):
+    endpoint = runpod.add(env={"JOBS_IN_FLIGHT": "4"})
+
+    def agree():
+        endpoint["env"] = {"JOBS_IN_FLIGHT": "16"}
+        return "y\n"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", agree)
+    code, _ = deploy("update", *NEW, "--env", "COMPILE=false")
+    assert "was changed meanwhile" in code
+    assert not runpod.bodies("PATCH")
+
+
+def test_what_is_deleted_while_it_asks_is_said(runpod, deploy, monkeypatch):
+    runpod.add()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", lambda: runpod.endpoints.clear() or "y\n")
+    code, _ = deploy("update", *NEW)
+    assert "check the endpoint's id" in code
+
+
+def test_an_update_tells_what_always_running_workers_cost(runpod, deploy):
+    runpod.add()
+    _, said = deploy("plan", *NEW, "--workers-min", "2")
+    assert f"2 always running: up to ${24 * 2 * 1.10:.2f} a day" in said
+
+
+@pytest.mark.parametrize(
+    ("env", "flags"),
+    [
+        ({}, "--model dev --images data"),
+        ({"FLUX_MODEL": "schnell"}, "--model schnell --images data"),
+        ({"BUCKET_ENDPOINT_URL": "https://s3"}, "--model dev"),
+        ({"BUCKET_ENDPOINT_URL": "x", "BUCKET_PUBLIC_URL": "y"}, "--model dev --images public"),
+        (
+            {"BUCKET_ENDPOINT_URL": "x", "URL_TTL_SECONDS": "60", "PRICE_PER_MEGAPIXEL": "0.03"},
+            "--model dev --url-ttl 60 --price 0.03",
+        ),
+    ],
+)
+def test_the_check_that_is_advised_is_one_that_the_endpoint_passes(runpod, deploy, env, flags):
+    runpod.add(env=env)
+    _, said = deploy("update", "--name", "flux", "--disk", "70", "--yes")
+    assert said.rstrip().endswith(f"verify ep0 {flags}")
+
+
 def test_the_same_update_again_does_nothing(runpod, deploy):
     runpod.add()
     deploy("update", *NEW, "--idle-timeout", "9", "--yes")

@@ -414,6 +414,23 @@ def test_a_key_never_leaves_the_machine_unencrypted():
         Api(KEY, "http://api.example.com/v2").endpoints()
 
 
+def test_nor_does_it_by_way_of_a_proxy(runpod, deploy, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    code, _ = deploy("plan", *NEW)
+    assert "add 127.0.0.1 to NO_PROXY" in code
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert deploy("plan", *NEW)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"), [("https://[", "RUNPOD_API_URL is no URL"), ("foo", "unencrypted")]
+)
+def test_an_address_that_is_none(deploy, monkeypatch, url, sentence):
+    monkeypatch.setenv("RUNPOD_API_URL", url)
+    assert sentence in deploy("plan", *NEW)[0]
+
+
 def test_unknown_pools_are_refused_by_the_catalog(runpod, deploy):
     code, _ = deploy("create", *NEW, "--pools", "BLACKWELL_180", "--yes")
     assert "There is no pool BLACKWELL_180. Runpod has ADA_24," in code

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _plan(chosen: Namespace) -> bool:
     wanted = _wanted(chosen)
-    if not _key():
+    if not _key() and not chosen.endpoint:
         _show_creation(wanted, {})
         print("\nWithout RUNPOD_API_KEY it isn't known which endpoints and pools there are.")
         return True

@@ -110,7 +110,7 @@ class Api:
                 if not (again and left):
                     return _read(answer.status, answer.body, path)
                 told = answer.headers.get("Retry-After", "")
-                pause = float(told) if told.isdigit() else pause
+                pause = float(told) if told.isdecimal() else pause
             time.sleep(min(pause, LONGEST_PAUSE))
             pause *= 2
         raise AssertionError("the last try returns or raises")

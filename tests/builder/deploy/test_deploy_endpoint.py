@@ -82,6 +82,7 @@ def test_without_a_key_the_plan_goes_by_the_dated_table(runpod, deploy, monkeypa
     assert code == 0
     assert "August 2026" in said
     assert not runpod.asked
+    assert "Set RUNPOD_API_KEY" in deploy("plan", *NEW, "--endpoint", "ep0")[0]
 
 
 def test_planning_changes_nothing(runpod, deploy):

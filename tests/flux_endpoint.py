@@ -32,6 +32,8 @@ class FluxEndpoint:
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and Authorization of each request."""
+    restarts: int = 0
+    """Times that a status isn't to be had."""
     over: threading.Event = field(default_factory=threading.Event)
 
     def handle(self, request: Incoming) -> None:
@@ -45,6 +47,9 @@ class FluxEndpoint:
             return request.answer(502, b"<html>bad gateway</html>")
         if operation == "health":
             return self._json(request, {"jobs": {}, "workers": {}})
+        if operation == "status" and self.restarts:
+            self.restarts -= 1
+            return request.drop() if self.restarts % 2 else request.answer(502, b"<html>")
         if operation in ("status", "cancel"):
             job = self.jobs.get(rest[2], {})
             if operation == "cancel" and self.fault != "ignores cancelling":
@@ -56,7 +61,7 @@ class FluxEndpoint:
         if self.fault == "refuses the key":
             return self._json(request, {"error": "Unauthorized"}, 401)
         job = self._job(json.loads(data)["input"])
-        self.jobs[job.get("id", "")] = job
+        self.jobs.setdefault(job.get("id", ""), job)
         return self._json(request, job)
 
     def _job(self, job_input: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +85,9 @@ class FluxEndpoint:
             case "fails":
                 return {"id": job_id, "status": "FAILED", "error": "The GPU ran out of memory"}
             case "stays in the queue":
+                return {"id": job_id, "status": "IN_QUEUE"}
+            case "queues at first":
+                self.jobs[job_id] = job
                 return {"id": job_id, "status": "IN_QUEUE"}
         return job
 
@@ -107,12 +115,16 @@ class FluxEndpoint:
         match self.fault:
             case "charges too much":
                 output["cost"] = cost + 0.001
+            case "charges the world":
+                output["cost"] = 10**400
             case "tells cost as text":
                 output["cost"] = str(cost)
             case "answers more":
                 output["seed"] = 7
             case "answers data URLs":
                 output["image_url"] = "data:image/png;base64,AAAA"
+            case "answers half a host":
+                output["image_url"] = "http://[::1/image.png?X-Amz-Expires=604800"
             case "answers a path":
                 output["image_url"] = "/tmp/image.png"
             case "answers public URLs":

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _plan(chosen: Namespace) -> bool:
     wanted = _wanted(chosen)
-    if not _key():
+    if not _key() and not chosen.endpoint:
         _show_creation(wanted, {})
         print("\nWithout RUNPOD_API_KEY it isn't known which endpoints and pools there are.")
         return True
@@ -59,7 +59,7 @@ def _create(chosen: Namespace) -> bool:
     if was_lost:
         print("Runpod's answer was lost on the way, but the endpoint is there.")
     print(f"\nCreated {endpoint['name']}: https://api.runpod.ai/v2/{endpoint['id']}")
-    print(plan.next_steps(endpoint, wanted, is_new=True))
+    print(plan.next_steps(endpoint, wanted, made["env"], is_new=True))
     return True
 
 
@@ -79,11 +79,25 @@ def _change(
     patch = _show_update(runpod, wanted, current, rename=rename)
     if patch and not _agree("Change it?", is_agreed):
         return False
+    env: dict[str, str] = patch.get("env") or current.get("env") or {}
     if patch:
+        _look_again(runpod, wanted, current, patch, rename=rename)
         runpod.update(current["id"], patch)
         print("\nChanged. A new image or variables reach workers as they are replaced.")
-    print(plan.next_steps(current, wanted, is_new=False))
+    print(plan.next_steps(current, wanted, env, is_new=False))
     return True
+
+
+def _look_again(
+    runpod: Api, wanted: Wanted, shown: Endpoint, patch: dict[str, Any], *, rename: bool
+) -> None:
+    """Hold what is to be sent against the endpoint as it is by now.
+
+    Variables and workers are sent as a whole, so what somebody changed meanwhile would be undone.
+    """
+    now = runpod.endpoint(shown["id"])
+    if body.update(wanted, now, runpod.gpus(), rename=rename).body != patch:
+        raise CannotDeploy("The endpoint was changed meanwhile: run this again.")
 
 
 def _show_creation(wanted: Wanted, today: Mapping[str, float | None]) -> dict[str, Any]:
@@ -139,7 +153,14 @@ def _agree(question: str, is_agreed: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise CannotDeploy("Nobody can be asked here: add --yes to do this without a question.")
-    return input(f"\n{question} [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        is_agreed = input(f"\n{question} [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, UnicodeDecodeError):
+        print()
+        is_agreed = False
+    if not is_agreed:
+        print("Nothing was done.")
+    return is_agreed
 
 
 if __name__ == "__main__":

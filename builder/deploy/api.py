@@ -23,6 +23,10 @@ FLASHBOOT_SUFFIX = " -fb"
 """What GraphQL had appended to the name of an endpoint with FlashBoot
 (https://docs.runpod.io/sdks/graphql/manage-endpoints)."""
 
+LOOK = (
+    "Nothing is sent twice: look at https://console.runpod.io/serverless in a minute, then run "
+    "this again."
+)
 Endpoint = dict[str, Any]
 
 
@@ -49,18 +53,15 @@ class Api:
 
     def endpoints(self) -> list[Endpoint]:
         """Return all of the account's endpoints."""
-        return _listed(self._ask("GET", "/serverless"), "endpoints")
+        return list(map(_endpoint, _listed(self._ask("GET", "/serverless"), "endpoints")))
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
         """Return one endpoint."""
-        return self._ask("GET", f"/serverless/{endpoint_id}")
+        return _endpoint(self._ask("GET", f"/serverless/{endpoint_id}"))
 
     def gpus(self) -> list[Gpu]:
         """Return the catalog of cards: https://docs.runpod.io/api-reference-v2/catalog/list-gpu-types."""
-        return [
-            Gpu(gpu["id"], gpu.get("pool"), (gpu.get("price") or {}).get("serverless"))
-            for gpu in _listed(self._ask("GET", "/catalog/gpus"), "gpus")
-        ]
+        return [_gpu(each) for each in _listed(self._ask("GET", "/catalog/gpus"), "gpus")]
 
     def create(self, body: Mapping[str, Any]) -> tuple[Endpoint, bool]:
         """Create an endpoint, once, whose name is known to be free.
@@ -72,14 +73,19 @@ class Api:
             Unanswered: it isn't known whether it was created.
         """
         try:
-            return self._ask("POST", "/serverless", body, may_repeat=False), False
+            return _endpoint(self._ask("POST", "/serverless", body, may_repeat=False)), False
         except Unanswered as error:
-            if new := named(self.endpoints(), body["name"]):
+            try:
+                new = named(self.endpoints(), body["name"])
+            except CannotDeploy:
+                new, seen = [], "Whether it was created isn't known."
+            else:
+                seen = f"No endpoint {body['name']} is there now."
+            if new:
                 return new[0], True
-            raise Unanswered(
-                f"{error} No endpoint {body['name']} is there now. Nothing is sent twice: look at "
-                "https://console.runpod.io/serverless in a minute, then run this again."
-            ) from None
+            raise Unanswered(f"{error} {seen} {LOOK}") from None
+        except KeyboardInterrupt:
+            raise CannotDeploy(f"Interrupted while it was being created. {LOOK}") from None
 
     def update(self, endpoint_id: str, body: Mapping[str, Any]) -> Endpoint:
         """Change what the body names. Absolute values: sent twice they do the same."""
@@ -104,7 +110,7 @@ class Api:
                 if not (again and left):
                     return _read(answer.status, answer.body, path)
                 told = answer.headers.get("Retry-After", "")
-                pause = float(told) if told.isdigit() else pause
+                pause = float(told) if told.isdecimal() else pause
             time.sleep(min(pause, LONGEST_PAUSE))
             pause *= 2
         raise AssertionError("the last try returns or raises")
@@ -118,7 +124,7 @@ def named(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
 def _read(status: int, body: bytes, path: str) -> dict[str, Any]:
     try:
         told = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if 200 <= status < 300 and isinstance(told, dict):
         return told
@@ -162,7 +168,23 @@ def _refusal(status: int, told: Mapping[str, Any], path: str) -> CannotDeploy:
     )
 
 
-def _listed(told: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def _endpoint(told: Any) -> Endpoint:
+    """Look whether this is an endpoint; what else is in it is told apart by `type` and `gpu`."""
+    texts = isinstance(told, dict) and [told.get(name) for name in ("id", "name")]
+    if not (texts and all(isinstance(text, str) for text in texts)):
+        raise Unanswered("The API's answer holds no endpoint: check RUNPOD_API_URL.")
+    return dict(told)
+
+
+def _gpu(told: Any) -> Gpu:
+    try:
+        dollars = (told.get("price") or {}).get("serverless")
+        return Gpu(told["id"], told.get("pool"), None if dollars is None else float(dollars))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Unanswered("The API's catalog holds no card: check RUNPOD_API_URL.") from None
+
+
+def _listed(told: Mapping[str, Any], name: str) -> list[Any]:
     if not isinstance(told.get(name), list):
         raise Unanswered(f"The API's answer has no {name}: check RUNPOD_API_URL.")
     return list(told[name])

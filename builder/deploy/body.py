@@ -127,9 +127,9 @@ def update(wanted: Wanted, current: Endpoint, gpus: list[Gpu], *, rename: bool) 
         patch.change("name", current["name"], wanted.name)
     patch.change("image", current.get("image"), wanted.image)
     patch.change("disk", current.get("disk"), wanted.disk)
-    patch.change("timeout", current["timeout"], _milliseconds(wanted.execution_timeout))
+    patch.change("timeout", current.get("timeout"), _milliseconds(wanted.execution_timeout))
     flashboot = FLASHBOOT[wanted.flashboot] if wanted.flashboot else None
-    patch.change("flashboot", current["flashboot"], flashboot)
+    patch.change("flashboot", current.get("flashboot"), flashboot)
     _update_gpu(patch, wanted, current["gpu"], gpus)
     _update_workers(patch, wanted, current)
     _update_env(patch, wanted, current.get("env") or {})
@@ -177,7 +177,9 @@ def _update_env(patch: Patch, wanted: Wanted, now: dict[str, str]) -> None:
     differ = {name: value for name, value in variables.items() if now.get(name) != value}
     if not differ:
         return
-    if masked := [n for n, v in now.items() if n not in differ and re.fullmatch(r"[*•]{3,}", v)]:
+    if masked := [
+        n for n, v in now.items() if n not in differ and re.fullmatch(r"[*•]{3,}", str(v))
+    ]:
         raise CannotDeploy(
             f"Runpod doesn't show what {', '.join(masked)} is, and an update would overwrite it: "
             "make it a secret and name it under [secrets], or change variables in the console."

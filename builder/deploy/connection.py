@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -23,14 +24,26 @@ def headers(url: str, key: str) -> dict[str, str]:
         CannotDeploy: the key would go over the network unencrypted.
     """
     common = {"Content-Type": "application/json", "Accept": "application/json"}
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise CannotDeploy("RUNPOD_API_URL is no URL: correct it, or unset it.") from None
     if not key:
         return common
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise CannotDeploy(
-            f"The API key isn't sent to {parts.scheme}://{parts.netloc} unencrypted: use https, or "
-            "unset RUNPOD_API_KEY."
-        )
+    if not re.fullmatch(r"[!-~]+", key):
+        raise CannotDeploy("RUNPOD_API_KEY has a character that no key has: copy it again.")
+    if parts.scheme != "https":
+        where = f"{parts.scheme}://{parts.netloc}"
+        if not is_loopback(parts.hostname or ""):
+            raise CannotDeploy(
+                f"The API key isn't sent to {where} unencrypted: use https, or unset "
+                "RUNPOD_API_KEY."
+            )
+        if web.proxy_of(url):
+            raise CannotDeploy(
+                f"The API key isn't sent to {where} by way of the proxy that HTTP_PROXY names: add "
+                f"{parts.hostname} to NO_PROXY, or unset RUNPOD_API_KEY."
+            )
     return {**common, "Authorization": f"Bearer {key}"}
 
 

@@ -18,8 +18,19 @@ from flux_worker.delivery import bucket
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
 
-OTHERS = {"RUNPOD_INIT_TIMEOUT": r"[1-9][0-9]*", "HF_HOME": r"/.*", "HF_HUB_OFFLINE": r"[01]"}
+OTHERS = {
+    "RUNPOD_INIT_TIMEOUT": r"[1-9][0-9]*",
+    "HF_HOME": r"/.*",
+    "HF_HUB_OFFLINE": r"[01]",
+    "HF_ENDPOINT": r"https?://.*",
+    "HTTP_PROXY": r".+",
+    "HTTPS_PROXY": r".+",
+    "NO_PROXY": r".+",
+}
 """Variables that aren't the worker's own, and what they may be."""
+TELEMETRY = re.compile(r"OTEL_[A-Z0-9_]+")
+"""OpenTelemetry's, which reads them itself; those that end like this hold keys."""
+HEADERS = "_HEADERS"
 REFERENCE = re.compile(r"\{\{ ?RUNPOD_SECRET_[A-Za-z0-9_-]+ ?\}\}")
 KEY_LIKE = re.compile(
     r"hf_\w{10,}|rpa_\w{10,}|(AKIA|ASIA)[A-Z0-9]{12,}"
@@ -99,17 +110,26 @@ def shown(name: str, value: str | None) -> str:
     """Write a value, unless it may be a secret."""
     if value is None:
         return "(not set)"
-    is_plain = name in OTHERS or (name.lower() in Settings.model_fields and name not in SECRETS)
-    if REFERENCE.fullmatch(value) or (is_plain and not KEY_LIKE.fullmatch(value)):
+    if REFERENCE.fullmatch(value) or (_is_known(name) and not _holds_secret(name, value)):
         return value or "(empty)"
     return "(a value that isn't shown)"
+
+
+def _is_known(name: str) -> bool:
+    is_ours = name == name.upper() and name.lower() in Settings.model_fields
+    return is_ours or name in OTHERS or bool(TELEMETRY.fullmatch(name))
+
+
+def _holds_secret(name: str, value: str) -> bool:
+    is_secret = name in SECRETS or (TELEMETRY.fullmatch(name) and name.endswith(HEADERS))
+    return bool(is_secret or KEY_LIKE.fullmatch(value) or re.match(r"(\w+://)?[^/]*:[^/]*@", value))
 
 
 def _of_names(names: list[str]) -> list[str]:
     known = [*(name.upper() for name in Settings.model_fields), *OTHERS]
     faults = []
     for name in names:
-        if name not in known:
+        if not _is_known(name):
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ": docs/settings.md lists them"
             faults.append(f"{name} is no variable of the worker{hint}")
@@ -130,7 +150,7 @@ def _of_secrets(secrets: Mapping[str, str]) -> list[str]:
 def _of_value(name: str, value: str) -> list[str]:
     if REFERENCE.fullmatch(value):
         return []
-    if name in SECRETS or KEY_LIKE.fullmatch(value) or re.match(r"https?://[^/]*@", value):
+    if _holds_secret(name, value):
         return [
             f"{name} under [env] holds what looks like a secret: store it at "
             "https://console.runpod.io/user/secrets, and write that secret's name under [secrets]"

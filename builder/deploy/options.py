@@ -1,12 +1,16 @@
 """The commands and their flags."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
 from flux_worker.contract.catalog import MODELS
 
 DEFAULT_FILE = Path("endpoint.toml")
+ENDPOINT_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+A_WEEK = 604_800
+"""Seconds: the longest that a signed URL is valid, and a job may take."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -34,10 +38,39 @@ def flags(options: argparse.Namespace) -> dict[str, Any]:
               "execution_timeout", "flashboot", "cached_model", "disk", "cuda")  # fmt: skip
     return {
         **{field: getattr(options, field) for field in fields},
-        "pools": options.pools and [pool.strip() for pool in options.pools.split(",")],
+        "pools": None if options.pools is None else _listed(options.pools),
         "env": dict(options.env),
         "secrets": dict(options.secret),
     }
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _endpoint_id(text: str) -> str:
+    """An id goes into a path, and none at all would mean the endpoint of the name."""
+    if not ENDPOINT_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError("must be an id, as the endpoint's page shows it")
+    return text
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= A_WEEK:
+        raise argparse.ArgumentTypeError(f"must be more than 0 and at most {A_WEEK}")
+    return seconds
+
+
+def _whole_seconds(text: str) -> int:
+    return int(_seconds(str(int(text))))
+
+
+def _dollars(text: str) -> float:
+    dollars = float(text)
+    if not dollars >= 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return dollars
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -50,7 +83,12 @@ def _pair(text: str) -> tuple[str, str]:
 def _add_endpoint(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--file", type=Path, help=f"by default {DEFAULT_FILE}, if it is there; flags win over it")
-    add("--endpoint", metavar="ID", help="the endpoint to change, by default the one of the name")
+    add(
+        "--endpoint",
+        type=_endpoint_id,
+        metavar="ID",
+        help="the endpoint to change, by default the one of the name",
+    )
     add("--yes", action="store_true", help="don't ask")
     add("--name")
     add("--image", help="the container's image, such as you/flux-worker:1.0")
@@ -79,13 +117,18 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     add("--images", choices=("signed", "public", "data"), default="signed",
         help="where images are: behind signed URLs, at a public address (BUCKET_PUBLIC_URL), or in "
         "the answer, where no bucket is set")  # fmt: skip
-    add("--url-ttl", type=int, metavar="SECONDS", help="URL_TTL_SECONDS, by default seven days")
+    add(
+        "--url-ttl",
+        type=_whole_seconds,
+        metavar="SECONDS",
+        help="URL_TTL_SECONDS, by default seven days",
+    )
     add(
         "--wait",
-        type=float,
+        type=_seconds,
         default=1800,
         metavar="SECONDS",
         help="for one job, cold start included",
     )
-    add("--limit", type=float, default=0.5, metavar="DOLLARS", help="above it, ask first")
+    add("--limit", type=_dollars, default=0.5, metavar="DOLLARS", help="above it, ask first")
     add("--yes", action="store_true", help="don't ask")

@@ -1,5 +1,6 @@
 """What will be done, in words, before anything is."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,12 +61,13 @@ def update(
             *(f"  {c.field.ljust(width)}  {c.old} → {c.new}" for c in changes),
             "",
             *costs.lines(pools, model, today, most),
+            *_always_running(sent.get("workers", current["workers"])["min"], pools, today),
         ]
     )
 
 
-def next_steps(endpoint: Endpoint, wanted: Wanted, *, is_new: bool) -> str:
-    """Say what is left to do, since REST v2 can't, and how to check the endpoint."""
+def next_steps(endpoint: Endpoint, wanted: Wanted, env: Mapping[str, str], *, is_new: bool) -> str:
+    """Say what is left to do, since REST v2 can't, and how to check one with this `env`."""
     model = cached_model(wanted)
     steps = []
     if model and (is_new or wanted.cached_model):
@@ -77,9 +79,22 @@ def next_steps(endpoint: Endpoint, wanted: Wanted, *, is_new: bool) -> str:
             f"  Otherwise each new host downloads the weights, in time that is billed.{token}"
         )
     steps.append(
-        f"Check it: python -m builder.deploy verify {endpoint['id']} --model {wanted.served.name}"
+        f"Check it: python -m builder.deploy verify {endpoint['id']} {shlex.join(_to_verify(env))}"
     )
     return "\n".join(f"- {step}" for step in steps)
+
+
+def _to_verify(env: Mapping[str, str]) -> list[str]:
+    """Tell `verify` by its flags what this endpoint has otherwise than by default."""
+    flags = ["--model", env.get("FLUX_MODEL") or "dev"]
+    if not env.get("BUCKET_ENDPOINT_URL"):
+        flags += ["--images", "data"]
+    elif env.get("BUCKET_PUBLIC_URL"):
+        flags += ["--images", "public"]
+    for flag, name in (("--url-ttl", "URL_TTL_SECONDS"), ("--price", "PRICE_PER_MEGAPIXEL")):
+        if env.get(name):
+            flags += [flag, env[name]]
+    return flags
 
 
 def cached_model(wanted: Wanted) -> str | None:
@@ -107,6 +122,13 @@ def _is_gated(wanted: Wanted) -> bool:
     return "MODEL_PATH" not in wanted.env  # all official repositories are
 
 
+def _always_running(workers: int, pools: list[str], today: Mapping[str, float | None]) -> list[str]:
+    if not workers:
+        return []
+    day = 24 * workers * max((costs.hour(pool, today) or 0.0 for pool in pools), default=0.0)
+    return [f"{workers} always running: up to ${day:.2f} a day at this price, without an image."]
+
+
 def _warnings(
     env: Mapping[str, str],
     wanted: Wanted,
@@ -114,12 +136,7 @@ def _warnings(
     pools: list[str],
     today: Mapping[str, float | None],
 ) -> list[str]:
-    said = []
-    if always:
-        day = 24 * always * max((costs.hour(pool, today) or 0.0 for pool in pools), default=0.0)
-        said.append(
-            f"{always} always running: up to ${day:.2f} a day at this price, without an image."
-        )
+    said = _always_running(always, pools, today)
     if _is_gated(wanted) and "HF_TOKEN" not in env:
         said.append(
             f"{wanted.served.title} is gated: without HF_TOKEN under [secrets] its weights can't "

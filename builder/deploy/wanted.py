@@ -1,5 +1,6 @@
 """What a file and flags say of an endpoint. What they don't say is None: an update leaves it."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,13 +9,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmarks.scaling.pools import POOLS
+from builder.deploy import hub_file
 from builder.deploy.errors import CannotDeploy
 from flux_worker.contract.catalog import MODELS, ServedModel
 
 MOST_POOLS = 3
 """https://docs.runpod.io/serverless/endpoints/endpoint-configurations"""
 
-Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -25,7 +26,7 @@ class Wanted(BaseModel):
 
     name: Annotated[str, Field(min_length=3)] | None = None
     """At least 3 characters, by `runpodctl serverless create`."""
-    image: Text | None = None
+    image: str | None = None
     model: str | None = None
     """As FLUX_MODEL."""
     pools: Annotated[list[str], Field(min_length=1, max_length=MOST_POOLS)] | None = None
@@ -52,6 +53,12 @@ class Wanted(BaseModel):
     def _fits_together(self) -> Self:
         if self.model is not None and self.model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}")
+        if self.name and not (self.name.isprintable() and self.name == self.name.strip()):
+            raise ValueError("name must have no blanks at its ends, and nothing unprintable in it")
+        if self.image is not None and not re.fullmatch(r"[!-~]+", self.image):
+            raise ValueError("image is one such as you/flux-worker:1.0, without blanks")
+        if self.cuda and _version(self.cuda) < _version(hub_file.cuda()):
+            raise ValueError(f"cuda must be {hub_file.cuda()} or newer: the image needs such hosts")
         if self.pools and len(set(self.pools)) < len(self.pools):
             raise ValueError("pools names a pool twice")
         low, high = self.workers_min, self.workers_max
@@ -65,6 +72,10 @@ class Wanted(BaseModel):
         return MODELS[self.model or "dev"]
 
 
+def _version(text: str) -> list[int]:
+    return [int(part) for part in text.split(".")]
+
+
 def read(path: Path | None, flags: Mapping[str, Any]) -> Wanted:
     """Read the file, if there is one, and put the flags that were given over it.
 
@@ -74,15 +85,16 @@ def read(path: Path | None, flags: Mapping[str, Any]) -> Wanted:
     told: dict[str, Any] = {}
     if path is not None:
         try:
-            told = tomllib.loads(path.read_text(encoding="utf-8"))
+            told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise CannotDeploy(f"{path} can't be read: {error.strerror}.") from None
         except ValueError as error:
             raise CannotDeploy(f"{path} is no TOML: {error}.") from None
     for name, value in flags.items():
         if name in ("env", "secrets"):
-            before = told.get(name)
-            told[name] = {**before, **value} if isinstance(before, dict) else value
+            before = told.get(name, {})
+            # What is no table is left, for it to be refused.
+            told[name] = {**before, **value} if isinstance(before, dict) else before
         elif value is not None:
             told[name] = value
     try:

@@ -41,7 +41,7 @@ def session(*, callers_url: str | None = None, allow_private: bool = False) -> C
             knows where it leads to, and must look after it.
         allow_private: whether that may be a private address.
     """
-    is_guarded = callers_url is not None and not _proxy(callers_url)
+    is_guarded = callers_url is not None and not proxy_of(callers_url)
     sockets = guard.socket_factory(allow_private=allow_private) if is_guarded else None
     return ClientSession(
         # Kept open, a connection on which more comes than was announced can't be closed any more:
@@ -99,7 +99,7 @@ async def sending(
         data=io.BytesIO(data) if data else None,
         headers={**headers, "Accept-Encoding": "identity"},
         skip_auto_headers=("Content-Type",),
-        proxy=_proxy(url),
+        proxy=proxy_of(url),
         **options,
     ) as response:
         yield response
@@ -111,7 +111,7 @@ def forbidden(error: BaseException) -> ForbiddenAddress | None:
     return inner if isinstance(inner, ForbiddenAddress) else None
 
 
-def _proxy(url: str) -> str | None:
+def proxy_of(url: str) -> str | None:
     """Return the proxy that the environment names for a URL, as all clients have it."""
     parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):

@@ -44,7 +44,7 @@ def cost(output: dict[str, Any], width: int, height: int, price: Price) -> str:
     if not _is_number(told):
         raise Differs(f"the number {expected.normalize():f}", f"{type(told).__name__} {told!r}")
     if Decimal(told) != expected:
-        raise Differs(f"{expected.normalize():f} for {width}×{height}", f"{Decimal(told):f}")
+        raise Differs(f"{expected.normalize():f} for {width}×{height}", str(told))
     return f"${expected.normalize():f}"
 
 

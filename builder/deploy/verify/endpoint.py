@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from builder.deploy import connection
 from builder.deploy.errors import CannotDeploy, Unanswered
@@ -17,6 +18,10 @@ RUNSYNC_WAITS = 90
 """Seconds after which `/runsync` answers with the job's status at the latest."""
 MARGIN = 30
 """Seconds that an answer may be late."""
+LOOKS = 5
+"""Times that a job's status is asked for until it counts as out of order."""
+PAUSE = 3.0
+"""Seconds between them."""
 SAY_EVERY = 15
 """Seconds between two lines that tell of waiting."""
 
@@ -54,11 +59,13 @@ class Endpoint:
 
     def cancel(self, job_id: str) -> Body:
         """Stop a job."""
-        return self._ask("POST", f"/cancel/{job_id}", seconds=min(self.wait, MARGIN))
+        return self._ask(
+            "POST", f"/cancel/{quote(job_id, safe='')}", seconds=min(self.wait, MARGIN)
+        )
 
     def status(self, job_id: str) -> Body:
         """Return how a job stands."""
-        return self._ask("GET", f"/status/{job_id}", seconds=min(self.wait, MARGIN))
+        return self._ask("GET", f"/status/{quote(job_id, safe='')}", seconds=min(self.wait, MARGIN))
 
     def _follow(self, job: Body, ends: float) -> Body:
         began, pause, said = time.monotonic(), 0.25, time.monotonic()
@@ -72,8 +79,18 @@ class Endpoint:
                 self.say(f"waiting: {job['status']} for {said - began:.0f} s")
             time.sleep(pause)
             pause = min(pause * 1.5, 3)
-            job = self.status(_id(job))
+            job = self._looked(_id(job))
         return job
+
+    def _looked(self, job_id: str) -> Body:
+        """Ask how a job stands: a platform that restarts meanwhile has changed nothing about it."""
+        for _ in range(LOOKS - 1):
+            try:
+                return self.status(job_id)
+            except (Differs, Unanswered) as error:
+                self.say(f"waiting: {error}")
+                time.sleep(PAUSE)
+        return self.status(job_id)
 
     def _ask(self, method: str, path: str, body: object = None, *, seconds: float) -> Body:
         """Return the JSON object that the endpoint answers; a failed job may come with HTTP 400."""

@@ -12,6 +12,10 @@ from builder.deploy import connection
 from builder.deploy.verify.report import Differs
 
 DATA_URL = re.compile(r"data:([\w/+.-]+);base64,(.*)", re.DOTALL)
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+"""What is told apart; for some others Pillow runs programs on what came."""
+BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError)
+"""What Pillow raises for a file that isn't whole."""
 EXPIRIES = ("X-Amz-Expires", "X-Goog-Expires")
 
 
@@ -40,7 +44,7 @@ def fetch(url: str) -> Picture:
             return _read(inside[1], base64.b64decode(inside[2], validate=True))
         except ValueError:
             raise Differs("base64 in the data: URL", "something else") from None
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_web(url):
         raise Differs("an http(s) or data: URL", f"{url[:60]!r}")
     answer = connection.ask("GET", url, seconds=60)
     if 300 <= answer.status < 400:
@@ -51,21 +55,28 @@ def fetch(url: str) -> Picture:
     return _read(answer.headers.get("Content-Type", "none"), answer.body)
 
 
+def _is_web(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False
+
+
 def _read(content_type: str, data: bytes) -> Picture:
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         image.load()
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+    except (*BROKEN, Image.DecompressionBombError):
         raise Differs("a picture", f"{len(data)} bytes of {content_type} that are none") from None
     return Picture(content_type, image)
 
 
 def expiry(url: str) -> int | None:
     """Return how many seconds a signed URL is valid, or None of one that isn't signed."""
-    query = parse_qs(urlsplit(url).query)
+    query = parse_qs(url.partition("?")[2].partition("#")[0])
     for name in EXPIRIES:
         if name in query:
-            return int(query[name][0]) if query[name][0].isdigit() else -1
+            return int(query[name][0]) if re.fullmatch(r"[0-9]{1,9}", query[name][0]) else -1
     return None
 
 

@@ -1,6 +1,6 @@
 """What is told of a start and of a job: names, times and plain figures, made from their log lines.
 
-No text of a request is in them, and no address, for their lines have none.
+No text of a request is in them, and no URL, for their lines have none; at most a host's name.
 """
 
 import time

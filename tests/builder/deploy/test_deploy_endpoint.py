@@ -82,6 +82,7 @@ def test_without_a_key_the_plan_goes_by_the_dated_table(runpod, deploy, monkeypa
     assert code == 0
     assert "August 2026" in said
     assert not runpod.asked
+    assert "Set RUNPOD_API_KEY" in deploy("plan", *NEW, "--endpoint", "ep0")[0]
 
 
 def test_planning_changes_nothing(runpod, deploy):
@@ -98,12 +99,13 @@ def test_nothing_is_created_where_nobody_can_be_asked(runpod, deploy, monkeypatc
     assert not runpod.endpoints
 
 
-@pytest.mark.parametrize(("answer", "number"), [("n", 0), ("", 0), ("y", 1)])
+@pytest.mark.parametrize(("answer", "number"), [("n", 0), ("", 0), ("y", 1), (None, 0)])
 def test_create_asks_first(runpod, deploy, monkeypatch, answer, number):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("builtins.input", lambda question: answer)
-    code, _ = deploy("create", *NEW)
+    monkeypatch.setattr("sys.stdin.readline", lambda: "" if answer is None else f"{answer}\n")
+    code, said = deploy("create", *NEW)
     assert code == 1 - number
+    assert ("Nothing was done." in said) == (not number)
     assert len(runpod.endpoints) == number
 
 
@@ -154,6 +156,19 @@ def test_where_it_was_not_created_it_says_so_and_sends_nothing_twice(runpod, dep
     assert len(runpod.bodies("POST")) == 1
 
 
+def test_where_nobody_can_look_whether_it_was_created_that_is_said(runpod, deploy):
+    runpod.faults = [("POST", "lose"), *[("GET", "drop")] * 20]
+    code, _ = deploy("create", *NEW, "--yes")
+    assert "Whether it was created isn't known. Nothing is sent twice" in code
+    assert len(runpod.bodies("POST")) == 1
+
+
+def test_an_answer_without_an_id_is_looked_after(runpod, deploy):
+    runpod.faults = [("POST", (201, {"ok": True}))]
+    code, _ = deploy("create", *NEW, "--yes")
+    assert "No endpoint flux is there now. Nothing is sent twice" in code
+
+
 @pytest.mark.parametrize(
     "fault", ["drop", problem(503, "Down", "x"), problem(429, "Too Many Requests", "x")]
 )
@@ -197,6 +212,53 @@ def test_an_update_changes_what_is_named_and_nothing_else(runpod, deploy):
     assert before["networkVolumes"] == ["vol"]
 
 
+def test_what_somebody_changes_while_it_asks_is_not_undone(runpod, deploy, monkeypatch):
+    endpoint = runpod.add(env={"JOBS_IN_FLIGHT": "4"})
+
+    def agree():
+        endpoint["env"] = {"JOBS_IN_FLIGHT": "16"}
+        return "y\n"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", agree)
+    code, _ = deploy("update", *NEW, "--env", "COMPILE=false")
+    assert "was changed meanwhile" in code
+    assert not runpod.bodies("PATCH")
+
+
+def test_what_is_deleted_while_it_asks_is_said(runpod, deploy, monkeypatch):
+    runpod.add()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", lambda: runpod.endpoints.clear() or "y\n")
+    code, _ = deploy("update", *NEW)
+    assert "check the endpoint's id" in code
+
+
+def test_an_update_tells_what_always_running_workers_cost(runpod, deploy):
+    runpod.add()
+    _, said = deploy("plan", *NEW, "--workers-min", "2")
+    assert f"2 always running: up to ${24 * 2 * 1.10:.2f} a day" in said
+
+
+@pytest.mark.parametrize(
+    ("env", "flags"),
+    [
+        ({}, "--model dev --images data"),
+        ({"FLUX_MODEL": "schnell"}, "--model schnell --images data"),
+        ({"BUCKET_ENDPOINT_URL": "https://s3"}, "--model dev"),
+        ({"BUCKET_ENDPOINT_URL": "x", "BUCKET_PUBLIC_URL": "y"}, "--model dev --images public"),
+        (
+            {"BUCKET_ENDPOINT_URL": "x", "URL_TTL_SECONDS": "60", "PRICE_PER_MEGAPIXEL": "0.03"},
+            "--model dev --url-ttl 60 --price 0.03",
+        ),
+    ],
+)
+def test_the_check_that_is_advised_is_one_that_the_endpoint_passes(runpod, deploy, env, flags):
+    runpod.add(env=env)
+    _, said = deploy("update", "--name", "flux", "--disk", "70", "--yes")
+    assert said.rstrip().endswith(f"verify ep0 {flags}")
+
+
 def test_the_same_update_again_does_nothing(runpod, deploy):
     runpod.add()
     deploy("update", *NEW, "--idle-timeout", "9", "--yes")
@@ -236,6 +298,14 @@ def test_an_update_by_id_may_rename(runpod, deploy):
     runpod.add(name="older")
     deploy("update", *NEW, "--endpoint", "ep0", "--yes")
     assert runpod.endpoints[0]["name"] == "flux"
+
+
+@pytest.mark.parametrize("endpoint_id", ["", "../pods/x", "ep0 x", "ep0?y"])
+def test_an_id_that_is_none_names_no_other_endpoint(runpod, deploy, endpoint_id):
+    runpod.add()
+    code, _ = deploy("update", *NEW, "--endpoint", endpoint_id, "--disk", "70", "--yes")
+    assert code == 2
+    assert not runpod.asked
 
 
 def test_values_that_runpod_masks_are_not_written_back(runpod, deploy):
@@ -310,6 +380,7 @@ def test_a_refusal_is_a_sentence_by_its_cause(runpod, deploy, fault, sentence):
     [
         ("", "Set RUNPOD_API_KEY"),
         ("rpa_wrong", "doesn't know this API key"),
+        ("rpa_of\nX: y", "a character that no key has"),
         (READING_KEY, "may not do that"),
     ],
 )
@@ -325,14 +396,40 @@ def test_no_api_at_all(deploy, monkeypatch):
     assert "check the address and this machine's network" in deploy("plan", *NEW)[0]
 
 
-def test_something_else_that_answers(runpod, deploy):
-    runpod.faults = [("GET", (200, {"pods": []}))]
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"pods": []}],
+        [{"endpoints": [None]}],
+        [{"endpoints": [{"id": "ep0"}]}],
+        [{"endpoints": []}, {"gpus": [{"pool": "ADA_24"}]}],
+    ],
+)
+def test_something_else_that_answers(runpod, deploy, answers):
+    runpod.faults = [("GET", (200, answer)) for answer in answers]
     assert "check RUNPOD_API_URL" in deploy("plan", *NEW)[0]
 
 
 def test_a_key_never_leaves_the_machine_unencrypted():
     with pytest.raises(CannotDeploy, match="unencrypted"):
         Api(KEY, "http://api.example.com/v2").endpoints()
+
+
+def test_nor_does_it_by_way_of_a_proxy(runpod, deploy, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    code, _ = deploy("plan", *NEW)
+    assert "add 127.0.0.1 to NO_PROXY" in code
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert deploy("plan", *NEW)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"), [("https://[", "RUNPOD_API_URL is no URL"), ("foo", "unencrypted")]
+)
+def test_an_address_that_is_none(deploy, monkeypatch, url, sentence):
+    monkeypatch.setenv("RUNPOD_API_URL", url)
+    assert sentence in deploy("plan", *NEW)[0]
 
 
 def test_unknown_pools_are_refused_by_the_catalog(runpod, deploy):

@@ -1,16 +1,21 @@
 """`verify` passes where the contract is kept, and names what is broken elsewhere."""
 
+import base64
+import io
+
 import pytest
 from flux_endpoint import flux_endpoint
+from PIL import Image
 from running_platform import DEV, SCHNELL, serving_both
 
 from builder.deploy import __main__
-from builder.deploy.verify import requests
+from builder.deploy.verify import pictures, requests
+from builder.deploy.verify.report import Differs
 from flux_worker.contract.catalog import MODELS
 from flux_worker.contract.request import ImageRequest
 
 JOBS = ("--wait", "20")
-BREAK_MORE = ("answers data URLs", "answers a path", "draws at random")
+BREAK_MORE = ("answers data URLs", "answers half a host", "answers a path", "draws at random")
 """Faults of which more than one part suffers."""
 
 
@@ -22,7 +27,7 @@ def verify(capsys, monkeypatch):
     def run(url, *arguments):
         with pytest.raises(SystemExit) as ended:
             __main__.main(["verify", url, *JOBS, *arguments])
-        said = capsys.readouterr().out
+        said = "".join(capsys.readouterr())
         differing = [line for line in said.splitlines() if line.startswith("differs: ")]
         return ended.value.code, differing, said
 
@@ -52,6 +57,8 @@ def test_the_key_goes_to_the_endpoint_and_not_to_the_pictures(verify):
     [
         ("health", "health: expected JSON at /health, got HTTP 502 with something else"),
         ("charges too much", "cost: expected 0.02097152 for 1024×1024, got 0.02197152"),
+        ("charges the world", "cost: expected 0.02097152 for 1024×1024, got 1000"),
+        ("answers half a host", "expected an http(s) or data: URL, got 'http://[::1/image.png"),
         ("tells cost as text", "cost: expected the number 0.02097152, got str"),
         ("rounds sizes", "an odd size: size: expected 1140×700, got 1132×700"),
         ("takes errors for success", "an invalid request: expected status FAILED, got COMPLETED"),
@@ -110,6 +117,38 @@ def test_an_endpoint_that_brings_nothing_is_waited_for_once(verify, fault, line)
     assert "skipped: everything else" in said
 
 
+def test_a_platform_that_restarts_while_a_job_waits_is_asked_again(verify, monkeypatch):
+    monkeypatch.setattr("builder.deploy.verify.endpoint.PAUSE", 0.01)
+    with flux_endpoint("queues at first") as endpoint:
+        endpoint.restarts = 3
+        code, differing, said = verify(f"{endpoint.url}/v2/abc")
+    assert (code, differing) == (0, [])
+    assert "waiting: expected JSON at /status/job-0, got HTTP 502" in said
+
+
+def test_a_status_that_is_never_to_be_had_is_said(verify, monkeypatch):
+    monkeypatch.setattr("builder.deploy.verify.endpoint.PAUSE", 0.01)
+    with flux_endpoint("queues at first") as endpoint:
+        endpoint.restarts = 99
+        code, differing, _ = verify(f"{endpoint.url}/v2/abc")
+    assert code == 1
+    assert len(differing) == 1
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
+def test_a_picture_that_is_not_whole_is_none(format_name):
+    file = io.BytesIO()
+    Image.effect_noise((400, 400), 50).convert("RGB").save(file, format_name)
+    whole = file.getvalue()
+    broken = [whole[: len(whole) // 2], whole[:50], b"", b"%!PS-Adobe-3.0 EPSF-3.0"]
+    if format_name == "PNG":
+        broken.append(b"\x12\xc9\xfd\xfb".join(whole.rsplit(b"IDAT", 1)))
+    for data in broken:
+        url = f"data:image/x;base64,{base64.b64encode(data).decode()}"
+        with pytest.raises(Differs, match="that are none"):
+            pictures.fetch(url)
+
+
 @pytest.mark.parametrize(
     ("fault", "arguments"),
     [
@@ -142,12 +181,16 @@ def test_it_asks_where_it_would_cost_more_than_a_limit(verify):
     [
         (("ftp://x/abc",), "is no endpoint's URL"),
         (("http://127.0.0.1:9/v2/abc", "--price", "cheap"), "is a number of US dollars"),
+        (("http://127.0.0.1:9/v2/abc", "--limit", "nan"), "must be 0 or more"),
+        (("http://127.0.0.1:9/v2/abc", "--wait", "0"), "must be more than 0"),
+        (("http://127.0.0.1:9/v2/abc", "--url-ttl", "0"), "must be more than 0"),
         (("http://127.0.0.1:9/v2/abc", "--steps", "51"), "--steps of FLUX.1-dev is 1 to 50."),
         (("http://127.0.0.1:9/v2/abc", "--model", "schnell", "--steps", "9"), "is 1 to 8."),
     ],
 )
 def test_what_cannot_be_verified_is_said_at_once(verify, arguments, sentence):
-    assert sentence in verify(*arguments)[0]
+    code, _, said = verify(*arguments)
+    assert sentence in f"{code}{said}"
 
 
 def test_an_id_at_runpod_needs_a_key(verify, monkeypatch):

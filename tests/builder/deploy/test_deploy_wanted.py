@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from builder.deploy import body, costs, hub_file, plan
-from builder.deploy.environment import KEY_LIKE, SECRETS, environment
+from builder.deploy.environment import KEY_LIKE, SECRETS, environment, shown
 from builder.deploy.errors import CannotDeploy
 from builder.deploy.wanted import Wanted, read
 
@@ -41,7 +41,11 @@ def test_the_documented_file_is_one(tmp_path):
         ({"flashboot": "yes"}, "flashboot"),
         ({"cached_model": "FLUX.1-dev"}, "cached_model"),
         ({"cuda": "13"}, "cuda"),
+        ({"cuda": "12.8"}, "cuda must be 13.0 or newer"),
         ({"name": "ab"}, "name"),
+        ({"name": "   "}, "name must have no blanks at its ends"),
+        ({"name": "flux\x1b[2J"}, "nothing unprintable"),
+        ({"image": " "}, "image is one such as"),
     ],
 )
 def test_what_is_wrong_is_named(given, sentence):
@@ -55,6 +59,20 @@ def test_a_file_that_is_no_toml(tmp_path):
         read(tmp_path / "a.toml", {})
     with pytest.raises(CannotDeploy, match=r"can't be read: No such file"):
         read(tmp_path / "b.toml", {})
+
+
+@pytest.mark.parametrize("table", ["env", "secrets"])
+def test_a_table_that_is_none_is_named_whatever_flags_there_are(tmp_path, table):
+    path = tmp_path / "a.toml"
+    path.write_text(f'{table} = "HF_TOKEN"')
+    for flags in ({"env": {}, "secrets": {}}, {table: {"HF_TOKEN": "hf_token"}}):
+        with pytest.raises(CannotDeploy, match=f"{table}: Input should be a valid dictionary"):
+            read(path, flags)
+
+
+def test_a_file_as_windows_editors_save_it_is_read(tmp_path):
+    (tmp_path / "a.toml").write_text('name = "flux"', encoding="utf-8-sig")
+    assert read(tmp_path / "a.toml", {}).name == "flux"
 
 
 def test_name_and_image_cannot_be_guessed():
@@ -79,6 +97,23 @@ def test_name_and_image_cannot_be_guessed():
 def test_variables_that_the_worker_would_not_start_with(env, sentence):
     with pytest.raises(CannotDeploy, match=re.escape(sentence)):
         created(env=env)
+
+
+def test_every_variable_of_the_settings_page_can_be_set():
+    page = (ROOT / "docs/settings.md").read_text()
+    named = set(re.findall(r"`([A-Z0-9]+_[A-Z0-9_]+)(?:=[^`]*)?`", page))
+    assert {"HTTPS_PROXY", "OTEL_SERVICE_NAME", "BUCKET_NAME"} <= named
+    environment(Wanted(secrets=dict.fromkeys(named - {"FLUX_MODEL"}, "a_secret")))
+
+
+def test_where_spans_go_is_shown_and_what_may_hold_a_key_is_not():
+    assert shown("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318") == "http://c:4318"
+    for name, value in (
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=k"),
+        ("BUCKET_ENDPOINT_URL", "https://id:secret@s3.example.com"),
+        ("OF_SOMEBODY", "else"),
+    ):
+        assert shown(name, value) == "(a value that isn't shown)"
 
 
 def test_this_machines_own_variables_do_not_count(monkeypatch):
@@ -108,6 +143,9 @@ def test_a_bucket_of_secrets_only():
         {"env": {**BUCKET, "BUCKET_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}},
         {"env": {"MODEL_PATH": "hf_abcdefghijklmnopqrstuvwx"}},
         {"env": {"BUCKET_ENDPOINT_URL": "https://id:secret@s3.example.com"}},
+        {"env": {"HTTP_PROXY": "id:secret@proxy:3128"}},
+        {"env": {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer x"}},
+        {"env": {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-key=k"}},
         {"secrets": {"HF_TOKEN": "hf_abcdefghijklmnopqrstuvwx"}},
         {"secrets": {"BUCKET_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}},
         {

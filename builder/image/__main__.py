@@ -48,10 +48,12 @@ def reachable_base(engine: Engine) -> str:
 
 def report(engine: Engine, tag: str, seconds: float) -> str:
     """A table of the layers that hold something, and how long the build took."""
+    built = f"{tag}, built in {seconds:.0f} s"
     layers = [layer for layer in engine.layers(tag) if layer[0]]
+    if not layers:
+        return built
     rows = [f"{size / 1e6:9.1f} MB  {_short(made_by)}" for size, made_by in layers]
-    total = f"{sum(size for size, _ in layers) / 1e6:9.1f} MB  {tag}, built in {seconds:.0f} s"
-    return "\n".join([*rows, total])
+    return "\n".join([*rows, f"{sum(size for size, _ in layers) / 1e6:9.1f} MB  {built}"])
 
 
 def _short(instruction: str) -> str:

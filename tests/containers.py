@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import base_image
 import pytest
 from running_platform import serving
 
@@ -43,7 +44,7 @@ def image(request):
     engine = engines.find(install=True)
     if engine.name == "buildah":
         pytest.exit("Buildah builds the image and can't run it here: install Podman.", 1)
-    base = os.environ.get("BASE_IMAGE") or image_program.reachable_base(engine)
+    base = os.environ.get("BASE_IMAGE") or base_image.reachable(engine)
     begin = time.perf_counter()
     built = Image(engine, base, TAG)
     built.build(TAG)

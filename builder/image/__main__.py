@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from builder.image import base, engines
+from builder.image import engines
 from builder.image.engines import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,12 +38,6 @@ def official_base() -> str:
     """The image that the Dockerfile is written for."""
     (name,) = re.findall(r"^ARG BASE_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(), re.M)
     return str(name)
-
-
-def reachable_base(engine: Engine) -> str:
-    """The official one where it is here or can be fetched, else the stand-in."""
-    official = official_base()
-    return official if engine.has(official) or engine.pull(official) else base.stand_in(engine)
 
 
 def report(engine: Engine, tag: str, seconds: float) -> str:

@@ -87,14 +87,14 @@ RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements/image-
 COPY requirements/image.txt requirements/
 RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements/image.txt
 
+# A model of FLUX's classes in 9 MB, to try the image without weights.
+COPY models/demo models/demo
 COPY src/flux_worker flux_worker
 # python -m benchmarks.gpu and benchmarks.lora measure this card, without weights.
 # python -m builder.check_libraries tells whether the packages' libraries do their work on it.
 COPY builder/__init__.py builder/check_libraries.py builder/
 COPY benchmarks/__init__.py benchmarks/clock.py benchmarks/full_size.py benchmarks/gpu.py \
      benchmarks/kernels.py benchmarks/lora.py benchmarks/rows.py benchmarks/table.py benchmarks/
-# A model of FLUX's classes in 9 MB, to try the image without weights.
-COPY models/demo models/demo
 COPY LICENSE handler.py test_input.json ./
 RUN python -m compileall -q .
 

@@ -35,7 +35,7 @@ test-quick: $(VENV)/ready  ## the tests that need no model, no server and no pro
 image:  ## the worker's image, by Docker, Podman or Buildah; ARGS="--tag NAME --build-arg=BAKE=schnell"
 	@$(PYTHON) -m builder.image $(ARGS)
 
-image-test: $(VENV)/ready  ## build it, and run it as Runpod does; without Docker as root on Debian
+image-test: $(VENV)/ready  ## build it, and run it as Runpod does; as root on Debian Podman is installed if need be
 	$(RUN) -m pytest -m image --timeout 3600 $(ARGS) tests/image
 
 soak: $(VENV)/ready  ## the tests that take long

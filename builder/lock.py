@@ -25,8 +25,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 CUDA = re.compile(r"(triton|nvidia-.+|cuda-.+)==")
 IMAGE_ONLY = "gpu"
-BAKE = ("huggingface-hub",)
-"""What downloads weights into the image."""
 
 
 def main() -> None:
@@ -67,8 +65,8 @@ def lock_image(project: dict[str, Any], runtime: list[str]) -> None:
     both = list(zip(wheels, is_torch, strict=True))
     _write("image-torch", [line for line, torch in both if torch])
     _write("image", [line for line, torch in both if not torch])
-    baking = [need for need in needs if need.partition("==")[0] in BAKE]
-    _write("image-bake", _hashed(baking, runtime))
+    downloading = [need for need in needs if need.startswith("huggingface-hub==")]
+    _write("image-bake", _hashed(downloading, runtime))
 
 
 def _hashed(needs: list[str], runtime: list[str]) -> list[str]:

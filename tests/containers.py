@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import base_image
 import pytest
 from running_platform import serving
 
@@ -24,14 +25,8 @@ class Image:
     def __init__(self, engine, base, tag):
         self.engine, self.base, self.tag = engine, base, tag
 
-    def build(self, context, tag, arguments=(), *more):
-        self.engine.build(context, tag, {"BASE_IMAGE": self.base, **dict(arguments)}, *more)
-
-    def build_here(self, tag, arguments, *more):
-        self.build(ROOT, tag, arguments, *more)
-
-    def layers(self, tag):
-        return self.engine.layers(tag)
+    def build(self, tag, *options, context=ROOT, **arguments):
+        self.engine.build(context, tag, {"BASE_IMAGE": self.base, **arguments}, *options)
 
     def once(self, *command, options=()):
         """Run a command in a container; its output, whichever stream, and its exit status."""
@@ -49,10 +44,10 @@ def image(request):
     engine = engines.find(install=True)
     if engine.name == "buildah":
         pytest.exit("Buildah builds the image and can't run it here: install Podman.", 1)
-    base = os.environ.get("BASE_IMAGE") or image_program.reachable_base(engine)
+    base = os.environ.get("BASE_IMAGE") or base_image.reachable(engine)
     begin = time.perf_counter()
     built = Image(engine, base, TAG)
-    built.build(ROOT, TAG)
+    built.build(TAG)
     lines = image_program.report(engine, TAG, time.perf_counter() - begin).splitlines()
     request.config.stash[REPORT] = [f"built by {engine.name}", *lines, *_skipped(base)]
     return built

@@ -33,7 +33,6 @@ def image(tmp_path):
     """A folder with what the image has of the benchmarks."""
     dockerfile = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
     copied = re.findall(r"benchmarks/\S+\.py", dockerfile)
-    assert {f"!{name}" for name in copied} <= set((ROOT / ".dockerignore").read_text().split())
     (tmp_path / "benchmarks").mkdir()
     for name in copied:
         shutil.copy(ROOT / name, tmp_path / name)

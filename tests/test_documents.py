@@ -278,6 +278,3 @@ def test_what_is_used_without_a_promise_is_listed_with_its_test():
     for path in (ROOT / "src/flux_worker").rglob("*.py"):
         for name in private_uses(path.read_text()):
             assert name in listed.get(path.name, ""), f"{path.name} uses {name}"
-
-
-# -- costs

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from builder.image import base, engines
+from builder.image import engines
 from builder.image.engines import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,18 +40,14 @@ def official_base() -> str:
     return str(name)
 
 
-def reachable_base(engine: Engine) -> str:
-    """The official one where it is here or can be fetched, else the stand-in."""
-    official = official_base()
-    return official if engine.has(official) or engine.pull(official) else base.stand_in(engine)
-
-
 def report(engine: Engine, tag: str, seconds: float) -> str:
     """A table of the layers that hold something, and how long the build took."""
+    built = f"{tag}, built in {seconds:.0f} s"
     layers = [layer for layer in engine.layers(tag) if layer[0]]
+    if not layers:
+        return built
     rows = [f"{size / 1e6:9.1f} MB  {_short(made_by)}" for size, made_by in layers]
-    total = f"{sum(size for size, _ in layers) / 1e6:9.1f} MB  {tag}, built in {seconds:.0f} s"
-    return "\n".join([*rows, total])
+    return "\n".join([*rows, f"{sum(size for size, _ in layers) / 1e6:9.1f} MB  {built}"])
 
 
 def _short(instruction: str) -> str:

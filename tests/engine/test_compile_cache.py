@@ -41,7 +41,7 @@ def packages(folder):
     return {path.name: path for path in folder.glob("*/*.pt2")}
 
 
-def whence(caplog):
+def origins(caplog):
     """What the newest line of the stage says of the code."""
     lines = [record.fields for record in caplog.records if record.message == "start-up stage"]
     newest = [line for line in lines if line["stage"] == "compile"][-1]
@@ -62,7 +62,7 @@ def test_a_later_worker_draws_the_same_without_compiling(cache, pipe, caplog, tm
     assert differ(draw(later, loras), draw(later)) > 1
     assert counters["stats"]["unique_graphs"] == compiled
     assert COMPILING not in caplog.text
-    assert whence(caplog) == {"blocks": "cached", "decoder": "cached"}
+    assert origins(caplog) == {"blocks": "cached", "decoder": "cached"}
 
 
 def test_a_damaged_package_is_compiled_anew(cache, tmp_path, pipe, caplog):
@@ -74,7 +74,7 @@ def test_a_damaged_package_is_compiled_anew(cache, tmp_path, pipe, caplog):
     later = load(compile=True, compile_cache_dir=tmp_path)
     assert f"{package} is damaged" in caplog.text
     assert COMPILING in caplog.text
-    assert whence(caplog) == {"blocks": "compiled", "decoder": "cached"}
+    assert origins(caplog) == {"blocks": "compiled", "decoder": "cached"}
     assert differ(draw(later), draw(pipe)) < 0.05
 
 
@@ -110,6 +110,6 @@ def test_what_cannot_be_packaged_is_kept_by_inductor(cache, tmp_path, caplog):
     later = load(precision="fp8", compile=True, compile_cache_dir=tmp_path)
     draw(later, num_inference_steps=1)
     assert set(packages(tmp_path)) == {"Decoder.pt2"}
-    assert whence(caplog) == {"blocks": "just-in-time", "decoder": "cached"}
+    assert origins(caplog) == {"blocks": "just-in-time", "decoder": "cached"}
     assert COMPILING not in caplog.text
     assert list(tmp_path.glob("*/inductor/**/*.py"))

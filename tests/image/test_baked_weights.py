@@ -15,6 +15,7 @@ SCHNELL = "black-forest-labs/FLUX.1-schnell"
 TOKEN = "hf_planted_in_the_secret_alone"
 SCHNELLS_PRICE = 0.0001572864
 FOLDER = "/opt/flux-worker"
+STAGE = ("--target=weights", "--network=host")
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +28,14 @@ def baked(image, tmp_path_factory):
     secret.write_text(TOKEN)
     tag = f"{image.tag}:baked"
     with hub({SCHNELL: repository}, gated={SCHNELL: TOKEN}) as server:
-        arguments = {"BAKE": "schnell", "HF_ENDPOINT": server.url}
         secrets = f"--secret=id=hf_token,src={secret}"
-        image.build_here(tag, arguments, "--target=weights", "--network=host", secrets)
+        image.build(tag, *STAGE, secrets, BAKE="schnell", HF_ENDPOINT=server.url)
     return tag
 
 
 def test_each_component_is_a_layer(image, baked):
-    layers = {made_by.partition("bake_weights ")[2]: size for size, made_by in image.layers(baked)}
+    told = image.engine.layers(baked)
+    layers = {made_by.partition("bake_weights ")[2]: size for size, made_by in told}
     for component in ("vae", "text_encoder", "text_encoder_2", "transformer 1"):
         stored = sum(each.stat().st_size for each in (DEMO / component.split()[0]).glob("*.safe*"))
         assert layers[component] == pytest.approx(stored, rel=0.05, abs=20_000), component
@@ -73,9 +74,10 @@ def test_they_are_served_by_default_without_a_network_and_have_their_licence(
 def test_a_misspelled_secret_is_said(image, tmp_path, capfd):
     (tmp_path / "token.txt").write_text(TOKEN)
     secrets = f"--secret=id=hf_tokne,src={tmp_path}/token.txt"
-    with hub({SCHNELL: DEMO}, gated={SCHNELL: TOKEN}) as server:
-        arguments = {"BAKE": "schnell", "HF_ENDPOINT": server.url}
-        with pytest.raises(subprocess.CalledProcessError):
-            image.build_here("never", arguments, "--target=weights", "--network=host", secrets)
+    with (
+        hub({SCHNELL: DEMO}, gated={SCHNELL: TOKEN}) as server,
+        pytest.raises(subprocess.CalledProcessError),
+    ):
+        image.build("never", *STAGE, secrets, BAKE="schnell", HF_ENDPOINT=server.url)
     said = capfd.readouterr()
     assert "was given no secret of the id hf_token" in said.out + said.err

@@ -42,8 +42,8 @@ SHORTER = 13
 def install(transformer: FluxTransformer2DModel, plan: Plan, root: Path) -> Code | None:
     """Run the transformer's blocks from packages in the cache, built first if there are none.
 
-    Returns whence these are; None where they don't, and are still to be compiled. Inductor's own
-    cache is among these files from now on where blocks that run so can't be packaged.
+    Returns where these come from; None where they don't run so, and are still to be compiled.
+    Inductor's own cache is among these files from now on where such blocks can't be packaged.
     """
     choices = (plan.precision, plan.quantized_activations, plan.attention)
     with _done_without("COMPILE_CACHE_DIR is of no use to this worker, which compiles for itself"):
@@ -68,7 +68,7 @@ def install_decoder(
         examples: makes calls of the decoder, with that many rows and columns fewer.
         root: the cache.
 
-    Returns whence that is; None where it doesn't, and is as it was.
+    Returns where that comes from; None where it doesn't, and is as it was.
     """
     with _done_without(f"The VAE's decoder can't be compiled into {root}"):
         folder = root / key(vae)

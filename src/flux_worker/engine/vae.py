@@ -18,7 +18,7 @@ def prepare(vae: AutoencoderKL, plan: Plan, cache: Path | None = None) -> Code |
     The compiled decoder is kept in `cache`, and taken from there. Without one it isn't compiled:
     every cold start would wait for that.
 
-    Returns whence it has the decoder's code; None where that isn't compiled.
+    Returns where the decoder's code comes from; None where that isn't compiled.
     """
     code = _compile_decoder(vae, cache) if plan.compile and cache else None
     if plan.vae_tiling:

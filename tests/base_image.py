@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from builder.image.__main__ import official_base
 from builder.image.engines import Engine
 
 TAG = "localhost/flux-worker-base"
@@ -24,6 +25,12 @@ IN_THE_ROOT = (
     ["apt-get", "clean"],
     ["rm", "-r", "/var/lib/apt/lists"],
 )
+
+
+def reachable(engine: Engine) -> str:
+    """The official one where it is here or can be fetched, else the stand-in."""
+    official = official_base()
+    return official if engine.has(official) or engine.pull(official) else stand_in(engine)
 
 
 def stand_in(engine: Engine) -> str:

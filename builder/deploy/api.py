@@ -17,6 +17,10 @@ from builder.deploy.errors import CannotDeploy, Unanswered
 
 RUNPOD = "https://api.runpod.io/v2"
 TRIES = 4
+PATIENCE = 60.0
+"""Seconds until a request counts as unanswered."""
+FIRST_PAUSE = 2.0
+"""Seconds before the second try; they double."""
 LONGEST_PAUSE = 60.0
 """Seconds: the shortest window of the rate limit."""
 FLASHBOOT_SUFFIX = " -fb"
@@ -46,10 +50,6 @@ class Api:
 
     key: str = field(repr=False)
     base_url: str = RUNPOD
-    seconds: float = 60
-    """Until a request counts as unanswered."""
-    pause: float = 2.0
-    """Seconds before the second try; they double."""
 
     def endpoints(self) -> list[Endpoint]:
         """Return all of the account's endpoints."""
@@ -95,11 +95,11 @@ class Api:
         self, method: str, path: str, body: object = None, *, may_repeat: bool = True
     ) -> dict[str, Any]:
         url = self.base_url.rstrip("/") + path
-        pause = self.pause
+        pause = FIRST_PAUSE
         for left in reversed(range(TRIES)):
             try:
                 answer = connection.ask(
-                    method, url, connection.headers(url, self.key), body, seconds=self.seconds
+                    method, url, connection.headers(url, self.key), body, seconds=PATIENCE
                 )
             except Unanswered:
                 if not (may_repeat and left):

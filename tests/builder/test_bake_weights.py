@@ -179,7 +179,7 @@ def test_a_gated_repository_names_the_secret_by_what_is_wrong_with_it(bake, tmp_
         reason, log = bake(server.url, "dev")
         assert "its licence isn't accepted by the account of the secret hf_token" in reason
         assert "hf_other" not in reason + log
-        secret.write_text("hf_good\n")
+        secret.write_text("hf_good\r\n", "utf-8-sig")
         assert bake(server.url, "dev")[0] == ""
     assert not [
         each

@@ -81,8 +81,16 @@ def _damaged(folder: Path, files: Iterable[RemoteFile]) -> Iterator[Path]:
         path = folder / file.name
         if path.is_file():
             log.warning("%s has not the size that the Hub lists: it is downloaded again.", path)
-            yield path.resolve()
-            yield path
+            yield from _with_content(folder, path)
+
+
+def _with_content(folder: Path, path: Path) -> Iterator[Path]:
+    """Name a file and, if it is a link, its content in the cache, but none outside: not ours."""
+    if path.is_symlink():
+        content = path.parent / path.readlink()
+        if content.parent.resolve() == (folder.parents[1] / "blobs").resolve():
+            yield content
+    yield path
 
 
 def _require_room(folder: Path, needed: int, repository: str, advice: Advice) -> None:
@@ -103,6 +111,6 @@ def _require_same(folder: Path, file: RemoteFile) -> None:
     with path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if digest != file.sha256:
-        for each in (path.resolve(), path):
+        for each in tuple(_with_content(folder, path)):
             each.unlink(missing_ok=True)
         raise Unusable(f"{file.name} has come damaged, and was removed")

@@ -1,7 +1,7 @@
 """Takes blank variables that libraries read for unset ones, as settings are, from this import on.
 
-They take them literally: with a blank `HF_HOME` weights would be downloaded into whatever folder the
-worker runs in, and with a blank `HF_ENDPOINT` there is no Hub.
+They take them literally: with a blank `HF_HOME` weights would be downloaded into whatever folder
+the worker runs in, and with a blank `HF_ENDPOINT` there is no Hub.
 """
 
 import os

@@ -169,8 +169,8 @@ def _choice_of_the_image(given: Settings, baked: Path) -> dict[str, str | None]:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise CannotStart(
-            f"{file} can't be read or is damaged: it says what the image serves, so build the image "
-            "again, and let the worker's user read it."
+            f"{file} can't be read or is damaged: it says what the image serves, so build the "
+            "image again, and let the worker's user read it."
         ) from None
     if given.flux_model != name and "flux_model" in given.model_fields_set:
         return {}

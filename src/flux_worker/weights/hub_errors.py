@@ -177,8 +177,8 @@ def explain(
 
 def _hub() -> str:
     """Return the Hub's address, or its mirror's, without the password that it may hold."""
-    address = urlsplit(constants.ENDPOINT)
-    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+    account, _, _ = urlsplit(constants.ENDPOINT).netloc.rpartition("@")
+    return constants.ENDPOINT.replace(f"{account}@", "", 1) if account else constants.ENDPOINT
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

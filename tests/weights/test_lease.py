@@ -1,5 +1,6 @@
 """One of several processes works, whatever becomes of the others."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -118,3 +119,13 @@ def test_an_owner_who_comes_back_removes_no_other_ones_file(tmp_path, quick):
     with lease.held(path, "works") as mine:
         mine.file.write_bytes(b"another")
     assert mine.file.exists()
+
+
+def test_a_full_disk_leaves_nobody_waiting(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"), lease.held(tmp_path / "x", "works"):
+        pass
+    assert not list(tmp_path.iterdir())

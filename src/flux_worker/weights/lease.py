@@ -97,7 +97,13 @@ def _take(path: Path, me: bytes, work: str) -> tuple[Path, bytes, bool]:
 
 def _make(mine: Path, me: bytes, path: Path) -> Path:
     """Make the file, if nobody has, and remove those of the dead."""
-    _write(mine, me, 0, os.O_CREAT | os.O_EXCL)
+    try:
+        _write(mine, me, 0, os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        raise
+    except OSError:  # the disk is full: the next one would wait for a minute before it said so
+        mine.unlink(missing_ok=True)
+        raise
     for each in _all(path):
         if _number(each) < _number(mine):
             log.info("The worker that had %s before has ended without a word.", each)

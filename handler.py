@@ -5,7 +5,7 @@ On a platform worker it takes jobs from the queue; `python handler.py` runs `tes
 `python handler.py --rp_serve_api` serves the SDK's development API on http://localhost:8000.
 """
 
-from flux_worker import first_process  # noqa: F401
+from flux_worker import blanks, first_process  # noqa: F401
 from flux_worker.telemetry.exporter import exporting
 from flux_worker.telemetry.start import Start
 

@@ -69,7 +69,7 @@ def _official(name: str) -> ServedModel | None:
 def _token(secret: Path) -> tuple[str | None, str]:
     """Return the token, or None and what is wrong with the secret."""
     try:
-        token = secret.read_text().strip()
+        token = secret.read_text("utf-8-sig").strip()  # as Windows writes it
     except FileNotFoundError:
         return None, "the build was given no secret of the id hf_token"
     except (OSError, ValueError):

@@ -87,7 +87,8 @@ def _bake_rest(order: Order, baked: Path) -> None:
 
 
 def _bake_weights(order: Order, baked: Path, component: str, which: str) -> None:
-    found = hub_cache.snapshots(baked, order.remote.repository, order.revision)
+    repository, _ = order.remote.resolve(order.revision)  # it may have been renamed
+    found = hub_cache.snapshots(baked, repository, order.revision)
     folder = next((each for each in found if each.is_dir()), None)
     if folder is None:
         raise CannotStart(f"{order.wanted} isn't in {baked} yet: bake its `rest` first.")

@@ -27,6 +27,8 @@ class Hub:
         """Repository to the token that opens it."""
         self.refusal: tuple[int, dict[str, str]] | None = None
         """A status and headers that everything is answered with."""
+        self.renamed: dict[str, str] = {}
+        """Former names of repositories, which are redirected from."""
         self.served: list[str] = []
         self.sizes: dict[str, int] = {}
         """What is said of files' sizes that isn't so."""
@@ -49,6 +51,9 @@ def hub(repositories: dict[str, Path], gated: dict[str, str] | None = None) -> I
         api = path.startswith("/api/models/")
         owner, name, *rest = path.removeprefix("/api/models/").strip("/").split("/")
         repository = f"{owner}/{name}"
+        if new := state.renamed.get(repository):
+            there = request.path.replace(repository, new, 1)
+            return request.answer(307, headers={"Location": there})
         at = {
             commit(each): folder
             for each, folder in state.repositories.items()

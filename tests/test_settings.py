@@ -53,6 +53,12 @@ def image(tmp_path, monkeypatch):
     return read
 
 
+@pytest.mark.parametrize("choice", ["schnell", [], {}, {"FLUX_MODEL": "sdxl"}, {"FLUX_MODEL": []}])
+def test_a_damaged_choice_of_the_image_is_said(image, choice):
+    with pytest.raises(CannotStart, match=rf"/{BAKED_SETTINGS} can't be read or is damaged: it"):
+        image(choice)
+
+
 TUNED = {"FLUX_MODEL": "schnell", "MODEL_PATH": "You/Tuned@0123456"}
 OFFICIAL = {"FLUX_MODEL": "schnell"}
 SCHNELL_AT = "black-forest-labs/flux.1-SCHNELL@v2"

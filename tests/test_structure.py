@@ -8,7 +8,7 @@ from conftest import ROOT
 
 PACKAGES = {
     "flux_worker": [
-        {"baked", "errors", "first_process", "logs", "guard"},
+        {"baked", "blanks", "errors", "first_process", "logs", "guard"},
         {"telemetry"},
         {"contract", "web", "writable"},
         {"settings"},

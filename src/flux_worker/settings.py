@@ -160,14 +160,21 @@ def _choice_of_the_image(given: Settings, baked: Path) -> dict[str, str | None]:
     A model and its weights are one choice. One of them from here and the other from there would be
     a contract for weights that it isn't of.
     """
+    file = baked / BAKED_SETTINGS
     try:
-        choice = json.loads((baked / BAKED_SETTINGS).read_bytes())
+        choice = json.loads(file.read_bytes())
+        name, path = choice["FLUX_MODEL"], choice.get("MODEL_PATH")
+        official = MODELS[name].repository
     except FileNotFoundError:
         return {}
-    name, path = choice["FLUX_MODEL"], choice.get("MODEL_PATH")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise CannotStart(
+            f"{file} can't be read or is damaged: it says what the image serves, so build the "
+            "image again, and let the worker's user read it."
+        ) from None
     if given.flux_model != name and "flux_model" in given.model_fields_set:
         return {}
-    repository = _repository(path or MODELS[name].repository)
+    repository = _repository(path or official)
     if given.model_path and _repository(given.model_path) != repository:
         return {}
     return {"flux_model": name, "model_path": given.model_path or path}

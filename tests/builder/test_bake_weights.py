@@ -98,6 +98,14 @@ def test_a_revision_is_baked_and_found_by_it_alone(bake, search, tmp_path, repos
         assert search(MODEL_PATH=other)[0].startswith(f"The weights of {other} are not on this")
 
 
+def test_a_renamed_repository_is_baked_by_its_new_name_and_served(bake, search, tmp_path):
+    with hub({"somebody/new": DEMO}) as server:
+        server.renamed = {"somebody/old": "somebody/new"}
+        assert bake(server.url, "somebody/old")[0] == ""
+    require_complete(snapshot(tmp_path, "somebody/new"))
+    assert search()[0] == str(snapshot(tmp_path, "somebody/new"))
+
+
 def test_two_revisions_are_one_too_many(bake):
     reason, _ = bake("http://127.0.0.1:9", "dev@v1", BAKE_REVISION="v2")
     assert reason == "BAKE=dev@v1 and BAKE_REVISION=v2 are two revisions: set one."
@@ -179,7 +187,7 @@ def test_a_gated_repository_names_the_secret_by_what_is_wrong_with_it(bake, tmp_
         reason, log = bake(server.url, "dev")
         assert "its licence isn't accepted by the account of the secret hf_token" in reason
         assert "hf_other" not in reason + log
-        secret.write_text("hf_good\n")
+        secret.write_text("hf_good\r\n", "utf-8-sig")
         assert bake(server.url, "dev")[0] == ""
     assert not [
         each

@@ -47,6 +47,17 @@ def test_what_is_not_the_listed_file_is_no_file(tmp_path, comes):
     assert complete(tmp_path) == [tmp_path / "vae/x"]
 
 
+def test_a_file_outside_of_the_cache_that_a_link_leads_to_is_left_alone(tmp_path):
+    own = tmp_path / "own"
+    own.write_bytes(b"the operator's")
+    folder = tmp_path / "repository/snapshots/c"
+    (folder / "vae").mkdir(parents=True)
+    (folder / "vae/x").symlink_to(own)
+    complete(folder)
+    assert own.read_bytes() == b"the operator's"
+    assert (folder / "vae/x").read_bytes() == CONTENT
+
+
 def test_only_what_nobody_writes_any_more_is_cleared_away(tmp_path):
     blobs = tmp_path / "blobs"
     blobs.mkdir()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -221,6 +222,21 @@ def test_a_download_that_was_killed_is_gone_on_with_by_the_next_worker(start, tm
     assert not came_whole & set(server.served)
     assert not list(tmp_path.rglob("*.incomplete"))
     assert not list(tmp_path.rglob("flux-worker.*"))
+
+
+def test_a_stopped_download_is_not_waited_for_and_comes_to_the_same_when_it_goes_on(start):
+    with hub({DEV: DEMO}) as server:
+        server.stops_in = TRANSFORMER
+        stopped = start(server.url)
+        until(server.has_stopped.is_set)
+        stopped.process.send_signal(signal.SIGSTOP)
+        server.stops_in = ""
+        found = start(server.url).outcome()  # by now the library's locks are the stopped one's
+        server.goes_on.set()
+        stopped.process.send_signal(signal.SIGCONT)
+        assert stopped.outcome() == found
+    require_complete(Path(found))
+    assert "This worker stood still, so that another one went on" in stopped.log
 
 
 def test_a_disk_that_is_too_small_is_said_before_the_download(search, tmp_path):

@@ -62,7 +62,7 @@ def test_a_revision_that_is_not_there_is_named(search):
 def test_a_token_that_can_not_be_sent_is_not_repeated(search, token):
     with hub({DEV: DEMO}, gated={DEV: "hf_good"}) as server:
         reason, log = search(server.url, HF_TOKEN=token)
-    assert "the disk's free space and HF_TOKEN" in reason
+    assert reason.startswith("HF_TOKEN holds something that can't be a token")
     assert token not in reason + log
 
 
@@ -73,6 +73,17 @@ def test_what_is_neither_folder_nor_repository_says_so(search, path):
     with hub({}) as server:
         reason, _ = search(server.url, MODEL_PATH=path)
     assert reason.startswith(f"{path} is neither a folder here nor a repository")
+
+
+@pytest.mark.parametrize("address", ["mirror.example", "htp://mirror.example"])
+def test_a_mirror_without_a_scheme_is_named(search, address):
+    assert search(address)[0].startswith("HF_ENDPOINT must be a URL, such as https://huggingface")
+
+
+def test_a_mirrors_password_is_not_repeated(search):
+    reason, log = search("http://somebody:secret@127.0.0.1:9")
+    assert "and http://127.0.0.1:9 can't be reached" in reason
+    assert "secret" not in reason + log
 
 
 def test_without_network_the_sentence_says_what_to_set(search):

@@ -1,5 +1,6 @@
 """One of several processes works, whatever becomes of the others."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -70,14 +71,14 @@ def test_that_of_a_killed_worker_goes_to_one_of_those_who_wait(worker, tmp_path)
 def test_whoever_waited_knows_it(worker, tmp_path, quick, caplog):
     caplog.set_level("INFO", "flux_worker")
     path = tmp_path / "locks" / "x"
-    with lease.held(path, "works") as waited:
-        assert not waited
+    with lease.held(path, "works") as mine:
+        assert not mine.waited
     assert caplog.messages == []
     other = worker(0.5)
     while not (tmp_path / "inside").exists():
         time.sleep(0.05)
-    with lease.held(path, "works") as waited:
-        assert waited
+    with lease.held(path, "works") as mine:
+        assert mine.waited
     assert caplog.messages == ["Another worker works: waiting for it."]
     assert other.wait(60) == 0
 
@@ -86,16 +87,45 @@ def test_it_is_given_back_by_a_block_that_fails(tmp_path, quick):
     path = tmp_path / "x"
     with pytest.raises(ZeroDivisionError), lease.held(path, "works"):
         raise ZeroDivisionError
-    with lease.held(path, "works") as waited:
-        assert not waited
+    with lease.held(path, "works") as mine:
+        assert not mine.waited
 
 
 def test_an_owner_who_was_held_for_dead_leaves_his_successor_alone(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(lease, "BEAT", 600)
     path = tmp_path / "x"
     with lease.held(path, "works"):
-        with lease.held(path, "works") as waited:
-            assert waited
+        with lease.held(path, "works") as mine:
+            assert mine.waited
             assert os.listdir(tmp_path) == ["x.2"]
-        with lease.held(path, "works") as waited:
-            assert not waited
+        with lease.held(path, "works") as mine:
+            assert not mine.waited
+
+
+def test_an_owner_who_was_held_for_dead_leaves_alone_whoever_has_his_number(tmp_path, quick):
+    path = tmp_path / "x"
+    with lease.held(path, "works") as mine:
+        mine.file.unlink()
+        with lease.held(path, "works") as other:
+            assert other.file == mine.file
+            assert mine.is_lost()
+            assert not other.is_lost()
+            time.sleep(3 * lease.BEAT)
+            assert not other.is_lost()
+
+
+def test_an_owner_who_comes_back_removes_no_other_ones_file(tmp_path, quick):
+    path = tmp_path / "x"
+    with lease.held(path, "works") as mine:
+        mine.file.write_bytes(b"another")
+    assert mine.file.exists()
+
+
+def test_a_full_disk_leaves_nobody_waiting(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"), lease.held(tmp_path / "x", "works"):
+        pass
+    assert not list(tmp_path.iterdir())

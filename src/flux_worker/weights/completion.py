@@ -79,8 +79,16 @@ def _damaged(folder: Path, files: Iterable[RemoteFile]) -> Iterator[Path]:
         path = folder / file.name
         if path.is_file():
             log.warning("%s has not the size that the Hub lists: it is downloaded again.", path)
-            yield path.resolve()
-            yield path
+            yield from _with_content(folder, path)
+
+
+def _with_content(folder: Path, path: Path) -> Iterator[Path]:
+    """Name a file and, if it is a link, its content in the cache, but none outside: not ours."""
+    if path.is_symlink():
+        content = path.parent / path.readlink()
+        if content.parent.resolve() == (folder.parents[1] / "blobs").resolve():
+            yield content
+    yield path
 
 
 def _require_room(folder: Path, needed: int, repository: str, advice: Advice) -> None:
@@ -95,7 +103,7 @@ def _require_room(folder: Path, needed: int, repository: str, advice: Advice) ->
 def _require_same(folder: Path, file: RemoteFile, repository: str) -> None:
     path = folder / file.name
     if not _is_whole(folder, file) or (file.sha256 and _digest(path) != file.sha256):
-        for each in (path.resolve(), path):
+        for each in tuple(_with_content(folder, path)):
             each.unlink(missing_ok=True)
         raise CannotStart(
             f"{file.name} of {repository} has come damaged, and was removed: start again; files "

@@ -41,10 +41,18 @@ def download(
         hf_hub_url(repository, INDEX)  # fails for what can't be a repository
         name = hub_cache.folder_name(repository).lower()
         work = f"downloads {repository} to {cache}"
-        with lease.held(cache / ".locks" / name / "flux-worker", work) as waited:
-            if waited and (found := look_again()):
-                return found
-            return _download(wanted, token, model)
+        while True:
+            with lease.held(cache / ".locks" / name / "flux-worker", work) as mine:
+                if mine.waited:
+                    if found := look_again():
+                        return found
+                    hub_cache.break_locks(cache, repository)
+                try:
+                    return _download(wanted, token, model)
+                except Exception:
+                    if not mine.is_lost():
+                        raise
+            log.info("This worker stood still, so that another one went on with the download.")
 
 
 def _download(wanted: str, token: str | None, model: ServedModel) -> Checkpoint:

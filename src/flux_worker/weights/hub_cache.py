@@ -44,6 +44,20 @@ def snapshots(cache: Path, repository: str, revision: str | None) -> Iterator[Pa
             )
 
 
+def break_locks(cache: Path, repository: str) -> None:
+    """Remove the library's locks on a repository's files, when whoever had them is held for dead.
+
+    A stopped process has them still, and where a file system knows no locks, those of a killed one
+    are never given back. They spare a second download and nothing else: each writes to a file of
+    its own, and moves it into place when it is whole.
+    """
+    name = folder_name(repository).lower()
+    for folder in _listed(cache / ".locks"):
+        if folder.name.lower() == name:
+            for lock in folder.glob("*.lock"):
+                lock.unlink(missing_ok=True)
+
+
 def _content(file: Path) -> str:
     try:
         return file.read_text().strip()

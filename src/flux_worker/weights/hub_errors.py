@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import constants
@@ -23,6 +24,7 @@ from flux_worker.errors import CannotStart
 from flux_worker.weights.layout import split
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+HUB = "huggingface.co"
 NO_NETWORK = (
     ConnectionError,
     LocalEntryNotFoundError,
@@ -99,12 +101,20 @@ def explain(
         has_token: whether a token was sent.
     """
     repository, revision = split(wanted)
-    page = f"{constants.ENDPOINT}/{repository}"
+    hub = _hub()
+    page = f"{hub}/{repository}"
     causes = list(_causes(error))
     status = next((e.response.status_code for e in causes if isinstance(e, HfHubHTTPError)), None)
     # Those of a connection have no file's name.
     disk = next((e for e in causes if isinstance(e, OSError) and e.filename), None)
     match error:
+        case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
+            return f"HF_ENDPOINT must be a URL, such as https://{HUB}, which it is by default."
+        case UnicodeEncodeError() | httpx2.LocalProtocolError() if has_token:
+            return (
+                f"{advice.holder} holds something that can't be a token, such as a letter with an "
+                f"accent or a second line: {advice.give} a read token of {hub}/settings/tokens."
+            )
         case GatedRepoError():
             what = f"its licence isn't accepted by the account of {advice.holder}"
             return (
@@ -128,12 +138,12 @@ def explain(
     if status == 401:
         return (
             "The Hub doesn't accept the token that it was sent, which is invalid, expired or "
-            f"revoked: {advice.give} a read token of {constants.ENDPOINT}/settings/tokens."
+            f"revoked: {advice.give} a read token of {hub}/settings/tokens."
         )
     if status == 403 and has_token:
         return (
             f"{advice.holder} may not read {repository}: give a fine-grained token read access to "
-            f"gated repositories ({constants.ENDPOINT}/settings/tokens), or one of type read."
+            f"gated repositories ({hub}/settings/tokens), or one of type read."
         )
     if status == 429:
         return (
@@ -157,13 +167,19 @@ def explain(
         )
     if any(isinstance(each, NO_NETWORK) for each in causes):
         return (
-            f"The weights of {wanted} are not on this machine and {constants.ENDPOINT} can't be "
+            f"The weights of {wanted} are not on this machine and {hub} can't be "
             f"reached: {advice.no_network}."
         )
     return (
         f"The download of {wanted} failed ({type(error).__name__}): check the network, the disk's "
         f"free space and {advice.holder}, then start again; files that have come whole are kept."
     )
+
+
+def _hub() -> str:
+    """Return the Hub's address, or its mirror's, without the password that it may hold."""
+    account, _, _ = urlsplit(constants.ENDPOINT).netloc.rpartition("@")
+    return constants.ENDPOINT.replace(f"{account}@", "", 1) if account else constants.ENDPOINT
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -6,8 +6,8 @@ and removes it at the end. Who finds a file in which nothing has been written fo
 its owner for dead, and may make the file with the next number: again only one can. The minute is
 measured by whoever waits, so that clocks needn't agree.
 
-Two may still work at once after an owner stood still for a minute. So what they do must be right
-then, too, if done twice.
+Two may still work at once after an owner stood still for a minute, until it asks whether it has
+lost the lease. So what they do must be right then, too, if done twice.
 """
 
 import logging
@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
@@ -30,9 +31,28 @@ LINE = 30.0
 """Seconds between two lines in the log of a worker that waits."""
 
 
+@dataclass(frozen=True)
+class Lease:
+    """What its owner knows of it."""
+
+    file: Path
+    owner: bytes
+    waited: bool
+    """Whether another one had it before."""
+
+    def is_lost(self) -> bool:
+        """Whether this owner stood still for so long that it was held for dead."""
+        try:
+            return not self.file.read_bytes().startswith(self.owner)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
+
 @contextmanager
-def held(path: Path, work: str) -> Iterator[bool]:
-    """Have the lease for the length of the block; gives whether another one had it before.
+def held(path: Path, work: str) -> Iterator[Lease]:
+    """Have the lease for the length of the block.
 
     Args:
         path: the folder is created, and the name gets a number.
@@ -43,19 +63,20 @@ def held(path: Path, work: str) -> Iterator[bool]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     me = uuid.uuid4().hex.encode()
-    mine, waited = _take(path, me, work)
+    mine = Lease(*_take(path, me, work))
     done = Event()
-    beating = Thread(target=_beat, args=(mine, me, done), name="lease", daemon=True)
+    beating = Thread(target=_beat, args=(mine, done), name="lease", daemon=True)
     beating.start()
     try:
-        yield waited
+        yield mine
     finally:
         done.set()
         beating.join()
-        mine.unlink(missing_ok=True)
+        if not mine.is_lost():  # or it may be another one's, whose number began anew
+            mine.file.unlink(missing_ok=True)
 
 
-def _take(path: Path, me: bytes, work: str) -> tuple[Path, bool]:
+def _take(path: Path, me: bytes, work: str) -> tuple[Path, bytes, bool]:
     waited = False
     seen: tuple[Path, bytes] | None = None
     alive = line = time.monotonic()
@@ -67,7 +88,7 @@ def _take(path: Path, me: bytes, work: str) -> tuple[Path, bool]:
         if not current or now - alive > DEAD_AFTER:
             last = _number(current[0]) if current else 0
             with suppress(FileExistsError):
-                return _make(path.with_name(f"{path.name}.{last + 1}"), me, path), waited
+                return _make(path.with_name(f"{path.name}.{last + 1}"), me, path), me, waited
         if not waited or now - line > LINE:
             log.info("Another worker %s: waiting for it.", work)
             waited, line = True, now
@@ -76,7 +97,13 @@ def _take(path: Path, me: bytes, work: str) -> tuple[Path, bool]:
 
 def _make(mine: Path, me: bytes, path: Path) -> Path:
     """Make the file, if nobody has, and remove those of the dead."""
-    _write(mine, me, 0, os.O_CREAT | os.O_EXCL)
+    try:
+        _write(mine, me, 0, os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        raise
+    except OSError:  # the disk is full: the next one would wait for a minute before it said so
+        mine.unlink(missing_ok=True)
+        raise
     for each in _all(path):
         if _number(each) < _number(mine):
             log.info("The worker that had %s before has ended without a word.", each)
@@ -84,12 +111,12 @@ def _make(mine: Path, me: bytes, path: Path) -> Path:
     return mine
 
 
-def _beat(mine: Path, me: bytes, done: Event) -> None:
+def _beat(mine: Lease, done: Event) -> None:
     count = 0
-    while not done.wait(BEAT):
+    while not done.wait(BEAT) and not mine.is_lost():
         count += 1
-        with suppress(OSError):  # it has been held for dead, or the disk is full
-            _write(mine, me, count)
+        with suppress(OSError):  # the disk is full
+            _write(mine.file, mine.owner, count)
 
 
 def _write(mine: Path, me: bytes, count: int, flags: int = 0) -> None:

@@ -10,7 +10,8 @@ FROM ${BASE_IMAGE} AS tools
 WORKDIR /tools
 COPY requirements/image-bake.txt ./
 RUN pip install --no-cache-dir --require-hashes --target /tools -r image-bake.txt
-COPY builder/__init__.py builder/bake_order.py builder/bake_weights.py builder/licence.py builder/
+COPY builder/__init__.py builder/
+COPY builder/bake builder/bake
 COPY src/flux_worker/baked.py src/flux_worker/errors.py src/flux_worker/logs.py flux_worker/
 COPY src/flux_worker/contract/__init__.py src/flux_worker/contract/catalog.py \
      src/flux_worker/contract/formats.py flux_worker/contract/
@@ -32,19 +33,19 @@ ARG HF_HOME=/mnt/huggingface
 ARG HF_XET_CHUNK_CACHE_SIZE_BYTES=0
 WORKDIR /tools
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
-    --mount=type=secret,id=hf_token python -B -m builder.bake_weights rest
+    --mount=type=secret,id=hf_token python -B -m builder.bake rest
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
-    --mount=type=secret,id=hf_token python -B -m builder.bake_weights vae
+    --mount=type=secret,id=hf_token python -B -m builder.bake vae
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
-    --mount=type=secret,id=hf_token python -B -m builder.bake_weights text_encoder
+    --mount=type=secret,id=hf_token python -B -m builder.bake text_encoder
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
-    --mount=type=secret,id=hf_token python -B -m builder.bake_weights text_encoder_2
+    --mount=type=secret,id=hf_token python -B -m builder.bake text_encoder_2
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
-    --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 1
+    --mount=type=secret,id=hf_token python -B -m builder.bake transformer 1
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
-    --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 2
+    --mount=type=secret,id=hf_token python -B -m builder.bake transformer 2
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=tmpfs,target=/mnt \
-    --mount=type=secret,id=hf_token python -B -m builder.bake_weights transformer 3+
+    --mount=type=secret,id=hf_token python -B -m builder.bake transformer 3+
 
 FROM weights
 

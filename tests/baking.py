@@ -12,13 +12,13 @@ from conftest import ROOT
 COMMAND = """
 import os, sys
 from pathlib import Path
-from builder import bake_weights
+from builder.bake import __main__ as program
 from flux_worker import logs
 from flux_worker.errors import CannotStart
 logs.configure("INFO")
 baked, secret, *arguments = sys.argv[1:]
 try:
-    bake_weights.main(arguments, os.environ, Path(baked), Path(secret))
+    program.main(arguments, os.environ, Path(baked), Path(secret))
 except CannotStart as reason:
     print(reason)
 """

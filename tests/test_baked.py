@@ -1,4 +1,4 @@
-"""Where an image keeps its weights; `builder/test_bake_weights.py` puts some there."""
+"""Where an image keeps its weights; `builder/test_bake.py` puts some there."""
 
 from flux_worker.baked import BAKED_WEIGHTS
 from flux_worker.settings import Settings

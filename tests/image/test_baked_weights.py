@@ -35,7 +35,7 @@ def baked(image, tmp_path_factory):
 
 def test_each_component_is_a_layer(image, baked):
     told = image.engine.layers(baked)
-    layers = {made_by.partition("bake_weights ")[2]: size for size, made_by in told}
+    layers = {made_by.partition("builder.bake ")[2]: size for size, made_by in told}
     for component in ("vae", "text_encoder", "text_encoder_2", "transformer 1"):
         stored = sum(each.stat().st_size for each in (DEMO / component.split()[0]).glob("*.safe*"))
         assert layers[component] == pytest.approx(stored, rel=0.05, abs=20_000), component

@@ -11,7 +11,7 @@ from baking import PARTS
 from conftest import DEMO, ROOT
 from hub_server import COMMIT, hub
 
-from builder import bake_weights
+from builder.bake import __main__ as program
 from flux_worker.settings import Settings
 from flux_worker.weights.layout import require_complete
 
@@ -58,7 +58,7 @@ def test_nothing_is_left_of_the_library_or_of_the_time(bake, tmp_path, repositor
         bake(server.url, "dev")
     everything = [tmp_path / "baked", *(tmp_path / "baked").rglob("*")]
     assert not [each for each in everything if each.name.startswith(".")]
-    assert {each.stat().st_mtime for each in everything} == {bake_weights.TIME}
+    assert {each.stat().st_mtime for each in everything} == {program.TIME}
 
 
 def test_files_of_earlier_layers_are_not_touched(bake, tmp_path, repository):
@@ -139,7 +139,7 @@ def test_files_fill_layers_in_their_order():
 
 def layers(gigabytes):
     sizes = {name: round(size * 1e9) for name, size in gigabytes.items()}
-    return bake_weights._layers(sizes)
+    return program._layers(sizes)
 
 
 def test_an_image_serves_the_official_weights_that_are_in_it(bake, search, tmp_path, repository):
@@ -232,7 +232,7 @@ import sys
 # What an image's other layers bring: a bake must not wait for them.
 for name in ("numpy", "pydantic", "pydantic_settings", "safetensors", "torch"):
     sys.modules[name] = None
-import builder.bake_weights
+import builder.bake.__main__
 print(*(module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)))
 """
 
@@ -267,8 +267,9 @@ def copied_into(stage):
         if word == "FROM":
             inside = rest[1:] == ["AS", stage]
         elif inside and word == "COPY":
-            found |= {name for name in rest[:-1] if name.endswith(".py")}
-    return found
+            for source in map(ROOT.joinpath, rest[:-1]):
+                found |= {source} if source.suffix == ".py" else set(source.glob("*.py"))
+    return {str(file.relative_to(ROOT)) for file in found}
 
 
 def test_the_dockerfile_copies_what_a_bake_imports_and_nothing_else():

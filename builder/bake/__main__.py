@@ -1,9 +1,9 @@
 """Puts weights into the image while it is built, a part at a time, so that each is a layer.
 
-    python -m builder.bake_weights rest              first: configurations, tokenizers, licence
-    python -m builder.bake_weights vae               a component's weights
-    python -m builder.bake_weights transformer 2     those of its files that fill a second layer
-    python -m builder.bake_weights transformer 3+    and those that fill a third, and all others
+    python -m builder.bake rest              first: configurations, tokenizers, licence
+    python -m builder.bake vae               a component's weights
+    python -m builder.bake transformer 2     those of its files that fill a second layer
+    python -m builder.bake transformer 3+    and those that fill a third, and all others
 
 `BAKE` names them, as `BAKE_REVISION` or the repository's newest; without `BAKE` there is nothing to
 do. `BAKE_MODEL` is what a fine-tune is served as, where its configuration tells it wrong.
@@ -21,8 +21,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from builder import licence
-from builder.bake_order import Order
+from builder.bake import licence
+from builder.bake.order import Order
 from flux_worker import logs
 from flux_worker.baked import BAKED_SETTINGS, BAKED_WEIGHTS
 from flux_worker.errors import CannotStart

@@ -1,0 +1,1 @@
+"""Puts weights into the image while it is built: `python -m builder.bake`."""

@@ -9,7 +9,7 @@ import pytest
 from flux_worker.logs import timed
 
 PROGRAM = """
-import logging, os, sys
+import logging, os, sys, warnings
 from flux_worker import logs
 logs.configure(sys.argv[1])
 log = logging.getLogger("flux_worker.x")
@@ -19,6 +19,7 @@ log.info("hello %s", "there", extra={"fields": {"job": "j"}})
 log.warning("warning")
 log.error("error")
 logging.getLogger("torchao").warning("of another card")
+warnings.warn("of a library, about itself")
 logging.getLogger("somebody").warning("else")
 try:
     raise ValueError("secret")

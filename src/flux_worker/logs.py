@@ -48,7 +48,8 @@ def configure(level: str) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # They warn of kernels for other cards, of each other, and of a missing card, at every start.
-    for library in ("torchao", "torch.utils._pytree", "torch.utils.cpp_extension"):
+    logging.captureWarnings(True)
+    for library in ("py.warnings", "torchao", "torch.utils._pytree", "torch.utils.cpp_extension"):
         logging.getLogger(library).setLevel(logging.ERROR)
     logging.getLogger("flux_worker").setLevel(LEVELS.get(level, level))
 

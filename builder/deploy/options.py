@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from builder.deploy.wanted import Wanted
 from flux_worker.contract.catalog import MODELS
 
 DEFAULT_FILE = Path("endpoint.toml")
@@ -34,10 +35,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def flags(options: argparse.Namespace) -> dict[str, Any]:
     """Return the endpoint's fields as the flags have them, None where they aren't given."""
-    fields = ("name", "image", "model", "workers_min", "workers_max", "idle_timeout",
-              "execution_timeout", "flashboot", "cached_model", "disk", "cuda")  # fmt: skip
     return {
-        **{field: getattr(options, field) for field in fields},
+        **{field: getattr(options, field, None) for field in Wanted.model_fields},
         "pools": None if options.pools is None else _listed(options.pools),
         "env": dict(options.env),
         "secrets": dict(options.secret),

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import loopback
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
@@ -79,6 +80,15 @@ class Collector:
         """The names of the spans of its trace that are in it, in their order in time."""
         inside = [each for each in self.spans if each.trace == parent.trace and each.parent]
         return [each.name for each in sorted(inside, key=lambda each: each.begin)]
+
+
+@pytest.fixture
+def collector(monkeypatch):
+    """A collector that a worker which starts now sends its spans to."""
+    collector = Collector()
+    with collector.serving() as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        yield collector
 
 
 def attributes(message):

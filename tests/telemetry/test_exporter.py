@@ -5,7 +5,6 @@ import sys
 
 import pytest
 from conftest import ROOT, SMALL
-from otlp_collector import Collector
 
 from flux_worker.telemetry import exporter
 from flux_worker.telemetry.exporter import exporting
@@ -13,14 +12,6 @@ from flux_worker.telemetry.spans import Span
 from local_platform.processes.surroundings import demo_environment
 
 SPAN = Span("job", 1.0, 2.0, {"job": "j"})
-
-
-@pytest.fixture
-def collector(monkeypatch):
-    collector = Collector()
-    with collector.serving() as url:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-        yield collector
 
 
 @pytest.mark.parametrize(

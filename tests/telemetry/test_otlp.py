@@ -14,7 +14,7 @@ import loopback
 import pytest
 from conftest import ROOT, SMALL, before_each_pass, failing, run
 from job_server import HOLD, JobServer
-from otlp_collector import Collector
+from waiting import until
 
 from flux_worker import __version__
 from flux_worker.telemetry.exporter import exporting
@@ -28,14 +28,6 @@ JOB_STAGES = [
     *("parse", "fetch", "wait_for_gpu", "text_encoding", "denoising", "decoding"),
     *("encode", "upload"),
 ]
-
-
-@pytest.fixture
-def collector(monkeypatch):
-    collector = Collector()
-    with collector.serving() as url:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-        yield collector
 
 
 def test_the_sdks_own_variables_are_followed(collector, monkeypatch):
@@ -177,13 +169,6 @@ def started(*jobs, **settings):
                 os.killpg(process.pid, signal.SIGKILL)  # with its ping, which has its stderr, too
             process.communicate()
             server._end.set()
-
-
-def until(holds):
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.real

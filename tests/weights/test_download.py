@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import DEMO, SEARCH
 from hub_server import hub
+from waiting import until
 
 from flux_worker.weights.layout import require_complete
 
@@ -178,13 +178,6 @@ def start(tmp_path):
     for process in begun:
         process.kill()
         process.wait()
-
-
-def until(holds):
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"

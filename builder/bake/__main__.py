@@ -99,15 +99,12 @@ def _bake_weights(order: Order, baked: Path, component: str, which: str) -> None
     layers = _layers({name: listed[name].size for name in names})
     first = int(which.rstrip("+")) - 1
     chosen = layers[first:] if which.endswith("+") else layers[first : first + 1]
-    files = completion.complete(
-        order.remote,
-        folder.name,
+    wanted = [listed[name] for layer in chosen for name in layer]
+    _finish(
+        baked,
         folder,
-        [name for layer in chosen for name in layer],
-        order.advice,
-        is_plain=True,
+        completion.complete(order.remote, folder, wanted, order.advice, is_plain=True),
     )
-    _finish(baked, folder, files)
 
 
 def _layers(sizes: Mapping[str, int]) -> list[list[str]]:

@@ -11,14 +11,11 @@ from flux_worker.weights import completion, hub_errors
 from flux_worker.weights.remote import Remote, RemoteFile
 
 CONTENT = b"weights"
+LISTED = RemoteFile("vae/x", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
 class Folder(Remote):
     """A repository of one file, which it writes as it is told."""
-
-    def listing(self, commit):
-        digest = hashlib.sha256(CONTENT).hexdigest()
-        return {"vae/x": RemoteFile("vae/x", len(CONTENT), digest)}
 
     def fetch_large(self, commit, files, into, bar):
         (into / "vae").mkdir(exist_ok=True)
@@ -27,17 +24,17 @@ class Folder(Remote):
         return into
 
 
-def complete(folder, comes=CONTENT, names=("vae/x",)):
+def complete(folder, comes=CONTENT, files=(LISTED,)):
     folder.mkdir(exist_ok=True, parents=True)
     remote = Folder("somebody/flux", comes)
     advice = hub_errors.AT_RUN_TIME
-    return completion.complete(remote, "c", folder, names, advice, is_plain=True)
+    return completion.complete(remote, folder, files, advice, is_plain=True)
 
 
 def test_what_was_brought_is_named_and_nothing_else(tmp_path):
     assert complete(tmp_path) == [tmp_path / "vae/x"]
     assert complete(tmp_path) == []
-    assert complete(tmp_path, names=("vae/not-there",)) == []
+    assert complete(tmp_path, files=()) == []
 
 
 @pytest.mark.parametrize("comes", [b"weight", b"weighed"], ids=["too short", "other bytes"])

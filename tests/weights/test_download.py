@@ -256,6 +256,15 @@ def test_a_file_that_was_cut_off_here_is_downloaded_again(search):
     assert server.served == [TRANSFORMER]
 
 
+def test_a_file_that_the_repository_lacks_is_named(search, tmp_path):
+    repository = shutil.copytree(DEMO, tmp_path / "repository")
+    index = repository / f"{TRANSFORMER}.index.json"
+    index.write_text(json.dumps({"weight_map": {"x": "not-there.safetensors"}}))
+    with hub({DEV: repository}) as server:
+        reason, _ = search(server.url)
+    assert "transformer/not-there.safetensors is missing" in reason
+
+
 def test_what_comes_with_other_bytes_than_the_hub_lists_is_not_kept(search, tmp_path):
     with hub({DEV: DEMO}) as server:
         server.damaged = TRANSFORMER

@@ -17,13 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def complete(
-    remote: Remote,
-    commit: str,
-    folder: Path,
-    names: Iterable[str],
-    advice: Advice,
-    *,
-    is_plain: bool,
+    remote: Remote, folder: Path, files: Iterable[RemoteFile], advice: Advice, *, is_plain: bool
 ) -> list[Path]:
     """Bring those of a commit's files that aren't in a folder yet; return their paths.
 
@@ -31,18 +25,15 @@ def complete(
 
     Args:
         remote: where they come from.
-        commit: which the folder is of.
-        folder: a snapshot in a cache, or a plain one.
-        names: of the files; the folder lacks what the repository doesn't have.
+        folder: a snapshot in a cache, or a plain one, called by its commit.
+        files: as the repository lists them at that commit.
         advice: for the sentences.
         is_plain: whether the folder is outside of the library's cache.
 
     Raises:
         CannotStart: the disk is too small for them, or a file isn't the one that the Hub lists.
     """
-    listed = remote.listing(commit)
-    wanted = [listed[name] for name in names if name in listed]
-    missing = [file for file in wanted if not _is_whole(folder, file)]
+    missing = [file for file in files if not _is_whole(folder, file)]
     for path in (*_leftovers(folder), *_damaged(folder, missing)):
         path.unlink(missing_ok=True)
     total = sum(file.size for file in missing)
@@ -50,7 +41,7 @@ def complete(
     if missing:
         begin = time.monotonic()
         into = folder if is_plain else None
-        remote.fetch_large(commit, missing, into, bars.logged(total))
+        remote.fetch_large(folder.name, missing, into, bars.logged(total))
         seconds = time.monotonic() - begin
         log.info("Downloaded %.2f GB in %.0f s.", total / 1e9, seconds)
     for file in missing:

@@ -64,9 +64,10 @@ def _download(wanted: str, token: str | None, model: ServedModel) -> Checkpoint:
     try:
         if (folder / INDEX).is_file():
             kind.refuse_others(folder, wanted, model)
-            names = weight_names(folder)
-            advice = hub_errors.AT_RUN_TIME
-            completion.complete(remote, folder.name, folder, names, advice, is_plain=False)
+            listed = remote.listing(folder.name)
+            # What the repository lacks is named below.
+            files = [listed[name] for name in weight_names(folder) if name in listed]
+            completion.complete(remote, folder, files, hub_errors.AT_RUN_TIME, is_plain=False)
         return replace(fit.require(folder, wanted, model), road="download")
     except Unusable as fault:
         raise CannotStart(

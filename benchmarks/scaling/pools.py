@@ -25,17 +25,10 @@ class Pool:
     """GB, of the smallest."""
     price: float
     """Dollars a second as a flex worker."""
-    rate: float
-    """10¹² operations a second of its slowest card, by the data sheet: of dense matrices, summed up
-    in 32 bits, in the precision that the worker chooses there."""
+    seconds: float
+    """For an image of FLUX.1-dev at 1024×1024 in 28 steps."""
     published: Card | None = None
-
-    @property
-    def seconds(self) -> float:
-        """For an image of FLUX.1-dev at 1024×1024 in 28 steps: published, or the H100's by rate."""
-        if self.published:
-            return self.published.seconds
-        return CARDS["H100"].seconds * POOLS["ADA_80_PRO"].rate / self.rate
+    """Whose seconds these are, where they aren't estimated."""
 
     @property
     def dollars(self) -> float:
@@ -43,48 +36,52 @@ class Pool:
         return self.seconds * self.price
 
 
+H100_RATE = 989
+
+
+def _estimated(rate: float) -> float:
+    """Return the H100's seconds, by rate.
+
+    Args:
+        rate: 10¹² operations a second of the pool's slowest card, by the data sheet: of dense
+            matrices, summed up in 32 bits, in the precision that the worker chooses there.
+    """
+    return CARDS["H100"].seconds * H100_RATE / rate
+
+
+def _published(card: str, memory: int, *cards: str) -> Pool:
+    known = CARDS[card]
+    return Pool(cards, memory, known.price, known.seconds, known)
+
+
 POOLS = {
     "AMPERE_16": Pool(
         ("NVIDIA RTX A4000", "NVIDIA RTX 4000 Ada Generation", "NVIDIA RTX 2000 Ada Generation"),
         memory=16,
         price=0.00016,
-        rate=96,  # RTX 2000 Ada, fp8
+        seconds=_estimated(96),  # RTX 2000 Ada, fp8
     ),
     "AMPERE_24": Pool(
         ("NVIDIA L4", "NVIDIA RTX A5000", "NVIDIA GeForce RTX 3090"),
         memory=24,
         price=0.00019,
-        rate=222,  # A5000, int8
+        seconds=_estimated(222),  # A5000, int8
     ),
-    "ADA_24": Pool(
-        ("NVIDIA GeForce RTX 4090",),
-        memory=24,
-        price=CARDS["RTX 4090"].price,
-        rate=330,  # fp8
-        published=CARDS["RTX 4090"],
+    "ADA_24": _published("RTX 4090", 24, "NVIDIA GeForce RTX 4090"),
+    "ADA_32_PRO": Pool(
+        ("NVIDIA GeForce RTX 5090",), memory=32, price=0.00044, seconds=_estimated(210)
     ),
-    "ADA_32_PRO": Pool(("NVIDIA GeForce RTX 5090",), memory=32, price=0.00044, rate=210),
-    "AMPERE_48": Pool(("NVIDIA A40", "NVIDIA RTX A6000"), memory=48, price=0.00034, rate=150),
+    "AMPERE_48": Pool(
+        ("NVIDIA A40", "NVIDIA RTX A6000"), memory=48, price=0.00034, seconds=_estimated(150)
+    ),
     "ADA_48_PRO": Pool(
         ("NVIDIA L40", "NVIDIA L40S", "NVIDIA RTX 6000 Ada Generation"),
         memory=48,
         price=0.00053,
-        rate=181,  # L40; both others have twice as much
+        seconds=_estimated(181),  # L40; both others have twice as much
     ),
-    "AMPERE_80": Pool(
-        ("NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"),
-        memory=80,
-        price=CARDS["A100"].price,
-        rate=312,
-        published=CARDS["A100"],
-    ),
-    "ADA_80_PRO": Pool(
-        ("NVIDIA H100 80GB HBM3",),
-        memory=80,
-        price=CARDS["H100"].price,
-        rate=989,
-        published=CARDS["H100"],
-    ),
+    "AMPERE_80": _published("A100", 80, "NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"),
+    "ADA_80_PRO": _published("H100", 80, "NVIDIA H100 80GB HBM3"),
     "BLACKWELL_96": Pool(
         (
             "NVIDIA RTX PRO 6000 Blackwell Server Edition",
@@ -93,16 +90,10 @@ POOLS = {
         ),
         memory=96,
         price=0.00111,
-        rate=439,  # Max-Q
+        seconds=_estimated(439),  # Max-Q
     ),
-    "HOPPER_141": Pool(
-        ("NVIDIA H200",),
-        memory=141,
-        price=CARDS["H200"].price,
-        rate=989,
-        published=CARDS["H200"],
-    ),
-    "BLACKWELL_180": Pool(("NVIDIA B200",), memory=180, price=0.0024, rate=2250),
+    "HOPPER_141": _published("H200", 141, "NVIDIA H200"),
+    "BLACKWELL_180": Pool(("NVIDIA B200",), memory=180, price=0.0024, seconds=_estimated(2250)),
 }
 
 

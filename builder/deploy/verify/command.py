@@ -103,17 +103,18 @@ class _Checks:
 
     def _variations(self) -> None:
         check = self.report.check
-        asked = requests.varied(self.model, self.chosen.steps)
-        plain = self._made("png", asked.pop("plain"), sync=False)
-        again = check("the same seed: answer", lambda: self._picture(asked.pop("again")))
+        asked = requests.plain(self.chosen.steps)
+        plain = self._made("png", asked, sync=False)
+        again = check("the same seed: answer", lambda: self._picture(asked))
         if plain is None or again is None:
             self.report.skip("seed, negative prompt, guidance", "there is nothing to compare with")
             return
         check("the same seed", lambda: checks.same(plain, again))
         noise = pictures.difference(plain, again)
-        for name, job_input in asked.items():
+        variations = requests.variations(self.model, self.chosen.steps)
+        for name, job_input in variations.items():
             check(name, partial(self._changed, job_input, plain, noise))
-        if "another guidance" not in asked:
+        if "another guidance" not in variations:
             self.report.skip("another guidance", f"{self.model.title} takes none")
 
     def _changed(self, asked: dict[str, Any], plain: Picture, noise: float) -> str:

@@ -16,9 +16,9 @@ def documented(steps: int | None) -> Input:
     return {"prompt": "A serene mountain landscape at sunset", "guidance": 7.5, **_steps(steps)}
 
 
-def varied(model: ServedModel, steps: int | None) -> dict[str, Input]:
-    """Return one picture, and what each changes in it, by name."""
-    plain = {
+def plain(steps: int | None) -> Input:
+    """Return the request that is varied."""
+    return {
         "prompt": "A red square on a white background",
         "width": SIDE,
         "height": SIDE,
@@ -26,12 +26,15 @@ def varied(model: ServedModel, steps: int | None) -> dict[str, Input]:
         "image_format": "png",
         **_steps(steps),
     }
-    guidance = {"another guidance": {**plain, "guidance": 1.5}} if model.guidance_embeds else {}
+
+
+def variations(model: ServedModel, steps: int | None) -> dict[str, Input]:
+    """Return what changes that picture, by name."""
+    asked = plain(steps)
+    guidance = {"another guidance": {**asked, "guidance": 1.5}} if model.guidance_embeds else {}
     return {
-        "plain": plain,
-        "again": plain,
-        "another seed": {**plain, "seed": 8},
-        "a negative prompt": {**plain, "negative_prompt": "red, a square"},
+        "another seed": {**asked, "seed": 8},
+        "a negative prompt": {**asked, "negative_prompt": "red, a square"},
         **guidance,
     }
 
@@ -60,7 +63,8 @@ def long_one(model: ServedModel) -> Input:
 def total(model: ServedModel, price: Price) -> tuple[int, Decimal]:
     """Return how many pictures are made, and what their `cost` adds up to, in dollars."""
     defaults = model.parameters.defaults()
-    asked = [documented(None), *varied(model, None).values(), odd(None)]
+    twice = [plain(None)] * 2
+    asked = [documented(None), *twice, *variations(model, None).values(), odd(None)]
     sizes = [
         (each.get("width", defaults["width"]), each.get("height", defaults["height"]))
         for each in asked

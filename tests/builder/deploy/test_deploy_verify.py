@@ -207,7 +207,8 @@ def test_nothing_that_listens_is_said(verify):
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
 def test_the_requests_are_ones_that_the_worker_takes(model):
     asked = [requests.documented(None), requests.odd(None), requests.long_one(model)]
-    for job_input in [*asked, *requests.varied(model, None).values()]:
+    varied = [requests.plain(None), *requests.variations(model, None).values()]
+    for job_input in [*asked, *varied]:
         ImageRequest.parse(job_input, model)
 
 

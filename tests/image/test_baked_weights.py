@@ -15,7 +15,9 @@ SCHNELL = "black-forest-labs/FLUX.1-schnell"
 TOKEN = "hf_planted_in_the_secret_alone"
 SCHNELLS_PRICE = 0.0001572864
 FOLDER = "/opt/flux-worker"
-STAGE = ("--target=weights", "--network=host")
+STAGE = ("--target=weights", "--network=host", "--no-cache")
+"""Podman keeps what an instruction made whatever was mounted for it, and a port can be another
+run's again."""
 
 
 @pytest.fixture(scope="module")

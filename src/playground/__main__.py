@@ -34,6 +34,8 @@ class Server(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         if self.started:
+            # As for uvicorn's own signals: what main's handler raises can get lost in the loop.
+            signal.signal(signal.SIGHUP, self.handle_exit)
             host = HOST if self.config.host == EVERYWHERE else self.config.host
             address = f"http://{f'[{host}]' if ':' in host else host}:{self.config.port}"
             print(f"Playground: {address} (Ctrl-C to end).", file=sys.stderr, flush=True)

@@ -135,6 +135,7 @@ def test_a_number_is_taken_up_to_its_limits_and_no_further(monkeypatch, name, le
         ("LORA_HOSTS", "https://huggingface.co"),
         ("LORA_HOSTS", "huggingface.co civitai.com"),
         ("LORA_HOSTS", "hugging*.co"),
+        ("IMAGE_HOSTS", "https://images.example"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_it_may_be(monkeypatch, name, value):

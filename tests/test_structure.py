@@ -13,7 +13,7 @@ PACKAGES = {
         {"contract", "web", "writable"},
         {"settings"},
         {"downloads"},
-        {"adapters", "delivery", "weights"},
+        {"adapters", "delivery", "pictures", "weights"},
         {"engine", "generation"},
         {"serving"},
     ],

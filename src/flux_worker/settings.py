@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     max_lora_rank: Annotated[int, Plain] = Field(default=256, ge=1, le=4096)
     civitai_token: SecretStr | None = None
 
+    image_hosts: Annotated[str, AfterValidator(_hosts)] = "*"
+
     bucket_endpoint_url: str | None = None
     bucket_access_key_id: SecretStr | None = None
     bucket_secret_access_key: SecretStr | None = None

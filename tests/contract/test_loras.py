@@ -7,8 +7,9 @@ import pytest
 
 from flux_worker.contract import loras
 from flux_worker.contract.catalog import DEV
-from flux_worker.contract.loras import HubFile, LocalFile, Url
+from flux_worker.contract.loras import HubFile, LocalFile
 from flux_worker.contract.request import ImageRequest
+from flux_worker.contract.urls import Url
 from flux_worker.errors import InvalidRequest
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from flux_worker.contract.loras import HubFile, Url
+from flux_worker.contract.loras import HubFile
+from flux_worker.contract.urls import Url
 from flux_worker.downloads import addresses
 from flux_worker.downloads.refusals import Refused
 

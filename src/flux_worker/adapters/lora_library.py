@@ -14,7 +14,8 @@ from flux_worker.adapters.deltas import Adapter, Layers, Unfit, Weighed
 from flux_worker.adapters.local import Signature
 from flux_worker.adapters.sharing import Shared
 from flux_worker.adapters.shelf import Shelf
-from flux_worker.contract.loras import HubFile, LocalFile, Lora, Url, source
+from flux_worker.contract.loras import HubFile, LocalFile, Lora, source
+from flux_worker.contract.urls import Url
 from flux_worker.downloads import refusals
 from flux_worker.downloads.attempts import LIMITS, Limits
 from flux_worker.downloads.cache import Cache

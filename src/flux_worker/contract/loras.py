@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from flux_worker.contract import urls
 from flux_worker.contract.catalog import Bounds
+from flux_worker.contract.urls import Url
 from flux_worker.contract.values import HALF_PAIR, NO_UNICODE, fault, number
 
 MAX_LORAS = 5
@@ -30,13 +32,6 @@ PATH_FORM = (
 NO_PICKLE = "must name a .safetensors file: a pickle can run code, so none is opened here"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 REPOSITORY = re.compile(rf"({NAME}/{NAME})(?:@([^@/]+))?(?:/([^@]+))?(?:@([^@]+))?")
-
-
-@dataclass(frozen=True)
-class Url:
-    """A file on the web."""
-
-    url: str
 
 
 @dataclass(frozen=True)
@@ -85,18 +80,10 @@ def source(path: str) -> Source:
 
 
 def _url(text: str) -> Url:
-    try:
-        parts = urlsplit(text)
-        is_complete = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_complete = False
-    if not is_complete or not re.fullmatch(r"[!-~]+", text) or parts.scheme != "https":
-        raise ValueError(PATH_FORM)
-    if parts.username or parts.password:
-        raise ValueError("must be a URL without a user name and a password")
+    url, parts = urls.of_file(text, PATH_FORM)
     if unquote(parts.path).lower().endswith(PICKLES):
         raise ValueError(NO_PICKLE)
-    return Url(text.partition("#")[0])
+    return url
 
 
 def _path(value: object) -> str:

@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from yarl import URL
 
+from flux_worker.contract import urls
+
 Addressing = Literal["auto", "path", "virtual"]
 
 DEFAULT_REGION = "us-east-1"
@@ -133,12 +135,10 @@ def locate(endpoint_url: str, name: str | None, addressing: Addressing = "auto")
 def http_url(text: str) -> SplitResult | None:
     """Split a URL of HTTP, or return None where it is none that can be asked for."""
     try:
-        parts = urlsplit(text)
         URL(text, encoded=True)  # what will send requests there is stricter
-        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         return None
-    return parts if is_url and re.fullmatch(r"[!-~]+", text) else None
+    return urls.split(text)
 
 
 def is_bare(parts: SplitResult) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from flux_worker import __version__
-from flux_worker.contract.loras import Url, source
+from flux_worker.contract.loras import source
 from flux_worker.contract.request import ImageRequest
+from flux_worker.contract.urls import Url
 from flux_worker.settings import Settings
 
 EMBEDDED = (

@@ -5,7 +5,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from yarl import URL
 
-from flux_worker.contract.loras import EXTENSION, NAME, HubFile, Url
+from flux_worker.contract.loras import EXTENSION, NAME, HubFile
+from flux_worker.contract.urls import Url
 from flux_worker.downloads.refusals import CIVITAI, Refused
 
 HUB = "huggingface.co"

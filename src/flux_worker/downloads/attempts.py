@@ -8,7 +8,8 @@ from typing import TypeVar
 from aiohttp import ClientError, InvalidURL
 
 from flux_worker import web
-from flux_worker.contract.loras import HubFile, Url
+from flux_worker.contract.loras import HubFile
+from flux_worker.contract.urls import Url
 from flux_worker.downloads import refusals
 from flux_worker.downloads.hops import Hops, Reply
 from flux_worker.downloads.refusals import CIVITAI, Refused, Unavailable

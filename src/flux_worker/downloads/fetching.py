@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from huggingface_hub import constants
 
-from flux_worker.contract.loras import HubFile, Url
+from flux_worker.contract.loras import HubFile
+from flux_worker.contract.urls import Url
 from flux_worker.downloads import addresses, hub
 from flux_worker.downloads.attempts import Limits
 from flux_worker.downloads.cache import Cache, Entry

@@ -5,7 +5,8 @@ import time
 
 from aiohttp import ClientError
 
-from flux_worker.contract.loras import HubFile, Url
+from flux_worker.contract.loras import HubFile
+from flux_worker.contract.urls import Url
 from flux_worker.downloads import addresses
 from flux_worker.downloads.attempts import Again, Limits, persist, require_file
 from flux_worker.downloads.hops import Hops

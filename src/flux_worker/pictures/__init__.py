@@ -1,0 +1,1 @@
+"""Brings the pictures that requests start from: fetched, decoded, and brought to sRGB."""

@@ -28,7 +28,7 @@ def test_a_fetch_takes_its_time_before_the_turn_on_the_gpu(make_worker):
     async def fetch(asked):
         if asked.seed == 1:
             await arrived.wait()
-        return Inputs()
+        return asked, Inputs()
 
     async def two_jobs():
         worker = make_worker({"fetch": fetch})

@@ -7,7 +7,7 @@ from conftest import request
 from flux_worker.generation.report import Progress
 from flux_worker.serving.pace import KEPT, Pace
 
-SECONDS = {"text_encoding": 0.5, "denoising": 8.4, "per_step": 2.0, "decoding": 1.0}
+SECONDS = {"text_encoding": 0.5, "denoising": 2.0, "per_step": 2.0, "decoding": 1.0}
 
 
 def remaining(progress=None, **given):

@@ -351,7 +351,7 @@ def test_a_job_whose_files_take_long_keeps_none_waiting(make_worker):
 
     async def fetch(asked):
         await arrived.wait()
-        return Inputs()
+        return asked, Inputs()
 
     async def main():
         worker = make_worker({"fetch": fetch})

@@ -1,22 +1,31 @@
 """The served models. Each owns everything that its page documents, and nothing else repeats it.
 
-Limits, defaults, prices and ids of dev and schnell are those of Runpod's public endpoints,
-https://docs.runpod.io/public-endpoints/reference. Token limits are the model cards':
-https://huggingface.co/black-forest-labs/FLUX.1-dev and …/FLUX.1-schnell. FLUX.1-Krea-dev,
+Limits, defaults, prices and ids of dev, schnell and Kontext are those of Runpod's public endpoints,
+https://docs.runpod.io/public-endpoints/reference and …/public-endpoints/models/flux-kontext-dev.
+Token limits are the model cards': https://huggingface.co/black-forest-labs/FLUX.1-dev,
+…/FLUX.1-schnell and …/FLUX.1-Kontext-dev. FLUX.1-Krea-dev,
 https://huggingface.co/black-forest-labs/FLUX.1-Krea-dev, has dev's architecture and no public
-endpoint: its limits are dev's, and its price is the operator's, by default dev's.
+endpoint: its limits are dev's, and its price is the operator's, by default dev's. `strength` is
+that of Runpod's endpoints that have it,
+https://docs.runpod.io/public-endpoints/models/z-image-turbo.
 """
 
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
-from flux_worker.contract.formats import JPEG
+from flux_worker.contract.formats import JPEG, PNG
 
 Real = TypeVar("Real", int, float)
-Task = Literal["text-to-image"]
+Task = Literal["text-to-image", "image-to-image", "inpainting", "editing"]
 """What a model makes of a request: `generation.tasks` has a function for each."""
-
+PICTURES: dict[Task, frozenset[str]] = {
+    "text-to-image": frozenset(),
+    "image-to-image": frozenset({"image"}),
+    "inpainting": frozenset({"image", "mask_image"}),
+    "editing": frozenset({"image"}),
+}
+"""The pictures that each task begins with, by the names of a request's parameters."""
 
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial License"
 """Of the weights of FLUX.1-dev and of all that are made from it: their repositories' LICENSE.md."""
@@ -51,6 +60,8 @@ class Parameters:
     """The default lies between the 1.5 of diffusers' first FLUX example with negative prompts
     (huggingface/diffusers pull request 9445) and the 4.0 that PuLID-FLUX uses: it steers, at little
     cost in saturation."""
+    strength: Bounds[float] | None = Bounds(0.0, 1.0, 0.8)
+    """None where a picture is a reference and not a beginning."""
     seed: Bounds[int] = Bounds(-1, 2**63 - 1, -1)
     """-1 has one drawn."""
     image_format: str = JPEG.name
@@ -81,13 +92,14 @@ class ServedModel:
     """Whether the transformer takes guidance as an input; the others ignore it."""
     licence: str
     """Of the weights, and of those that are made from them."""
-    task: Task = "text-to-image"
+    tasks: tuple[Task, ...] = ("text-to-image", "image-to-image", "inpainting")
+    """What it can make; the pictures in a request tell which."""
     pipeline_classes: tuple[str, ...] = (
         "FluxPipeline",
         "FluxImg2ImgPipeline",
         "FluxInpaintPipeline",
     )
-    """What `model_index.json` calls weights that fit: the served task's class first. The others
+    """What `model_index.json` calls weights that fit, the official weights' class first. The others
     have the same components, and fine-tunes bear the name of the one that they were saved from."""
 
 
@@ -123,4 +135,23 @@ KREA_DEV = replace(
     endpoint_id="black-forest-labs-flux-1-krea-dev",
 )
 
-MODELS = {model.name: model for model in (DEV, SCHNELL, KREA_DEV)}
+KONTEXT = ServedModel(
+    name="kontext",
+    title="FLUX.1-Kontext-dev",
+    repository="black-forest-labs/FLUX.1-Kontext-dev",
+    endpoint_id="black-forest-labs-flux-1-kontext-dev",
+    parameters=Parameters(
+        num_inference_steps=Bounds(1, 50, 28),
+        guidance=Bounds(0.0, 10.0, 2.0),
+        strength=None,
+        image_format=PNG.name,
+    ),
+    price=Price(Decimal("0.025"), per="image"),
+    max_sequence_length=512,
+    guidance_embeds=True,
+    licence=FLUX_DEV_LICENCE,
+    tasks=("editing",),
+    pipeline_classes=("FluxKontextPipeline",),
+)
+
+MODELS = {model.name: model for model in (DEV, SCHNELL, KREA_DEV, KONTEXT)}

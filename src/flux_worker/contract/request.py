@@ -7,17 +7,19 @@ some send an empty negative prompt, other names for a key, or keys of other mode
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from flux_worker.contract import foreign, sizes, spelling
-from flux_worker.contract.catalog import ServedModel
+from flux_worker.contract import foreign, sizes, spelling, tasks
+from flux_worker.contract.catalog import ServedModel, Task
 from flux_worker.contract.loras import Lora, Loras
+from flux_worker.contract.pictures import Picture
 from flux_worker.contract.values import (
     Flag,
     ImageFormat,
     Integer,
     NegativePrompt,
     Number,
+    OptionalNumber,
     Prompt,
     Seed,
     context,
@@ -38,7 +40,8 @@ RULES = {
 class ImageRequest(BaseModel):
     """One image to make, within the documented limits, every default filled in.
 
-    The seed is the one that is used, drawn here when the caller left it open.
+    The seed is the one that is used, drawn here when the caller left it open. A side that the
+    caller leaves to the picture is the default until `sized_by` has seen that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,8 +55,34 @@ class ImageRequest(BaseModel):
     guidance: Number
     seed: Seed
     image_format: ImageFormat
+    image: Picture | None = Field(default=None, repr=False)
+    mask_image: Picture | None = Field(default=None, repr=False)
+    strength: OptionalNumber
     loras: Loras = ()
     preview: Flag = False
+
+    _task: Task = PrivateAttr()
+    _open_sides: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def task(self) -> Task:
+        """What is to be made of it."""
+        return self._task
+
+    @property
+    def begins_with_picture(self) -> bool:
+        """Whether the picture is what the denoising begins with, as far as `strength` leaves it."""
+        return self.image is not None and self.strength is not None
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps that run: the last ones alone where it begins with a picture."""
+        if not self.begins_with_picture or self.strength is None:
+            return self.num_inference_steps
+        # As diffusers rounds it, but for what is too small for a step in its floats.
+        run = self.num_inference_steps * self.strength
+        skipped = int(self.num_inference_steps - run)
+        return max(self.num_inference_steps - skipped, 1 if run else 0)
 
     @property
     def passes(self) -> int:
@@ -75,12 +104,15 @@ class ImageRequest(BaseModel):
         if len(job_input) > MAX_KEYS:
             raise InvalidRequest(f"input must have at most {MAX_KEYS} keys (got {len(job_input)})")
         given = {str(key): value for key, value in job_input.items() if value is not None}
+        given = {key: given[key] for key in given if not tasks.is_no_picture(key, given[key])}
         faults, unread = _judge_unknown_keys(given)
         sent_as: dict[str, str] = {}
         for alias, name in foreign.ALIASES.items():
             if alias in given and name not in given:
                 given[name], sent_as[name] = given[alias], alias
         faults += sizes.expand(given, model)
+        task, mismatch = tasks.choose(given, model)
+        faults += mismatch
         try:
             request = cls.model_validate(
                 {**model.parameters.defaults(), **given}, context=context(model)
@@ -89,7 +121,26 @@ class ImageRequest(BaseModel):
             faults = [*_sentences(error, sent_as), *faults]
         if faults:
             raise InvalidRequest(*faults)
+        request._task = task
+        if request.begins_with_picture:
+            request._open_sides = tuple(side for side in sizes.SIDES if side not in given)
         return request, unread
+
+    def sized_by(self, width: int, height: int, model: ServedModel) -> Self:
+        """Return it with the sides that its caller has left to the picture, which is this large.
+
+        Raises:
+            InvalidRequest: no size that can be asked for has the picture's shape.
+        """
+        if not self._open_sides:
+            return self
+        given = {side: getattr(self, side) for side in sizes.SIDES if side not in self._open_sides}
+        found = sizes.of_picture((width, height), given, model)
+        if isinstance(found, str):
+            raise InvalidRequest(found)
+        request = self.model_copy(update=dict(zip(sizes.SIDES, found, strict=True)))
+        request._open_sides = ()
+        return request
 
 
 def _sentences(error: ValidationError, sent_as: Mapping[str, str]) -> Iterable[str]:

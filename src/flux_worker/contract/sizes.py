@@ -12,6 +12,7 @@ SIZE = "size"
 IMAGE_SIZE = "image_size"
 ASPECT_RATIO = "aspect_ratio"
 KEYS = (SIZE, IMAGE_SIZE, ASPECT_RATIO)
+SIDES = ("width", "height")
 
 MULTIPLE = 16
 """FLUX's own: a side between two multiples would be generated larger and cropped."""
@@ -68,7 +69,7 @@ def _shape(given: dict[str, Any], model: ServedModel) -> list[str]:
     found = re.fullmatch(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})", str(value))
     if found is None:
         return [f'{ASPECT_RATIO} must be "width:height", such as "16:9" (got {shown(value)})']
-    parts = dict(zip(("width", "height"), map(int, found.groups()), strict=True))
+    parts = dict(zip(SIDES, map(int, found.groups()), strict=True))
     for name, part in parts.items():
         if isinstance(side := given.get(name), int | float):
             (other,) = parts.keys() - {name}
@@ -83,3 +84,37 @@ def _shape(given: dict[str, Any], model: ServedModel) -> list[str]:
         if given[name] < bounds[name].low:
             return [f"{ASPECT_RATIO} makes the {name} too short (got {shown(value)})"]
     return []
+
+
+def of_picture(
+    picture: tuple[int, int], given: Mapping[str, int], model: ServedModel
+) -> tuple[int, int] | str:
+    """Return the sides of an image in the picture's shape: its own, as far as these are allowed.
+
+    Args:
+        picture: its width and height.
+        given: the side that the caller has named, or none.
+        model: whose limits count.
+
+    Returns:
+        Width and height; or what is wrong, to be told.
+    """
+    bounds = [getattr(model.parameters, side) for side in SIDES]
+    if given:
+        scale = next(given[side] / picture[SIDES.index(side)] for side in given)
+    else:
+        # Within the limits as it is, or as little away from it as they allow.
+        least = max(each.low / side for each, side in zip(bounds, picture, strict=True))
+        most = min(each.high / side for each, side in zip(bounds, picture, strict=True))
+        scale = min(max(1.0, least), most)
+    sides = [
+        given.get(name, round(scale * side)) for name, side in zip(SIDES, picture, strict=True)
+    ]
+    for each, side in zip(bounds, sides, strict=True):
+        if not each.low <= side <= each.high:
+            shape = f"{picture[0]}x{picture[1]}"
+            return (
+                f"image is {shape}, and in that shape it would be made {sides[0]}x{sides[1]}: send "
+                f"a width and a height between {each.low} and {each.high}, to which it is cropped"
+            )
+    return sides[0], sides[1]

@@ -73,6 +73,17 @@ def _number(value: object, info: ValidationInfo) -> float:
     return number(value, _bounds(info))
 
 
+def _optional_number(value: object, info: ValidationInfo) -> float | None:
+    model: ServedModel = (info.context or {})["model"]
+    if getattr(model.parameters, info.field_name or "") is not None:
+        return _number(value, info)
+    if value is not None:
+        raise PydanticCustomError(
+            "rule", "is no parameter of {title}: leave it out", {"title": model.title}
+        )
+    return None
+
+
 def draw_seed() -> int:
     """Choose one of the seeds that are drawn."""
     return secrets.randbelow(DRAWN_SEEDS)
@@ -124,6 +135,8 @@ Integer = Annotated[int, BeforeValidator(_integer)]
 """A whole number within the served model's bounds for the parameter of the field's name."""
 Number = Annotated[float, BeforeValidator(_number)]
 """A number within them."""
+OptionalNumber = Annotated[float | None, BeforeValidator(_optional_number)]
+"""A number within them; None where the served model has no such parameter."""
 Seed = Annotated[int, BeforeValidator(_seed)]
 """The seed that is used: one is drawn where the caller left it open."""
 ImageFormat = Annotated[str, BeforeValidator(_image_format)]

@@ -16,7 +16,8 @@ EMBEDDED = (
     *("prompt", "negative_prompt", "true_cfg_scale", "width", "height"),
     *("num_inference_steps", "guidance", "seed"),
 )
-"""The parameters that make the same image again, with the same weights; and the LoRAs do."""
+"""The parameters that make the same image again, with the same weights; and the LoRAs do. Of a
+picture it says no more than that there was one: it may be private."""
 
 Maker = dict[str, str]
 """The model and the worker's version."""
@@ -30,6 +31,8 @@ def maker(settings: Settings) -> Maker:
 def parameters(request: ImageRequest, made_by: Maker) -> dict[str, Any]:
     """Return what a file of this request's carries."""
     given = {name: getattr(request, name) for name in EMBEDDED}
+    if request.image is not None:
+        given |= {"task": request.task, "strength": request.strength}
     if request.loras:
         given["loras"] = [
             {"path": _public(each.path), "scale": each.scale} for each in request.loras

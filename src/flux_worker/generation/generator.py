@@ -4,27 +4,34 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from threading import Event
 
 import torch
-from diffusers import FluxPipeline
+from diffusers import DiffusionPipeline, FluxPipeline
 from torch import Tensor
 
 from flux_worker.adapters.deltas import Identity, Weighed, identity
-from flux_worker.contract.catalog import ServedModel
+from flux_worker.contract.catalog import ServedModel, Task
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.images import Pixels
 from flux_worker.errors import DeviceUnusable, GenerationFailed, GenerationStopped
 from flux_worker.generation import decoding, failures
-from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.inputs import PACKED, Inputs
 from flux_worker.generation.report import Report
 from flux_worker.generation.steps import StepCallback
-from flux_worker.generation.tasks import TASKS
+from flux_worker.generation.tasks import WAYS
 from flux_worker.logs import timed
+from flux_worker.pictures import fitting
+from flux_worker.pictures.fitting import Sides
 
 EMBEDDINGS_KEPT = 16
 """Prompts whose embeddings are kept: 4 MB each at FLUX's width."""
+
+
+def multiple_of(pipe: FluxPipeline) -> int:
+    """Return what sides are generated in multiples of: a latent's pixels, packed two by two."""
+    return int(pipe.vae_scale_factor) * PACKED
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Generator:
     def __init__(self, pipe: FluxPipeline, model: ServedModel) -> None:
         """Generate by a pipeline as the engine loads it, whose `loras` merges LoRAs into it."""
         self._pipe = pipe
-        self._arguments = TASKS[model.task]
+        self._pipelines = cache(self._make_pipeline)
         self._max_tokens: int = min(model.max_sequence_length, pipe.tokenizer_2.model_max_length)
         self._device = torch.device(pipe._execution_device)
         # The same prompt with other seeds, and the one negative prompt of a whole application; each
@@ -69,6 +76,8 @@ class Generator:
         seconds: dict[str, float] | None = None,
     ) -> Generation:
         """Make the image that is asked for, of exactly that size.
+
+        Without a step to run, at a strength of 0, that is the picture.
 
         Args:
             request: what to make.
@@ -113,26 +122,21 @@ class Generator:
         report: Report,
         seconds: dict[str, float],
     ) -> Generation:
+        if inputs.picture is not None and not request.steps:
+            return Generation(fitting.cropped(inputs.picture, (request.width, request.height)), 0)
         pipe = self._pipe
-        multiple = pipe.vae_scale_factor * 2  # latents are packed in patches of 2 by 2
-        width, height = (
-            -(-side // multiple) * multiple for side in (request.width, request.height)
-        )
+        sides = fitting.whole((request.width, request.height), multiple_of(pipe))
         if not pipe.loras.holds(inputs.loras):
             with self._timed(seconds, "lora"):
                 pipe.loras.merge(inputs.loras, stop)
         with self._timed(seconds, "text_encoding"):
             embeddings, dropped_tokens = self._embeddings(request, inputs.loras)
-        follow = StepCallback(
-            self._device, stop, report, (width, height) if request.preview else None
-        )
+        follow = StepCallback(self._device, stop, report, sides if request.preview else None)
         _raise_if_stopped(stop)
         with self._timed(seconds, "denoising"):
-            latents = pipe(
+            latents = self._pipelines(request.task)(
                 **embeddings,
-                **self._arguments(request, inputs),
-                width=width,
-                height=height,
+                **WAYS[request.task].arguments(request, inputs, sides),
                 output_type="latent",
                 return_dict=False,
                 callback_on_step_end=follow,
@@ -140,9 +144,16 @@ class Generator:
         seconds["per_step"] = follow.seconds_per_step()
         _raise_if_stopped(stop)
         with self._timed(seconds, "decoding"):
-            image = decoding.decode(pipe, decoding.unpack(pipe, latents, width, height))
-            pixels = _delivered(image, width, height, request)
-        return Generation(pixels, dropped_tokens)
+            image = decoding.decode(pipe, decoding.unpack(pipe, latents, *sides))
+            pixels = decoding.to_pixels(_checked(image, sides, request))
+        return Generation(_delivered(pixels, inputs, request), dropped_tokens)
+
+    def _make_pipeline(self, task: Task) -> DiffusionPipeline:
+        if task == "text-to-image":
+            return self._pipe
+        made: DiffusionPipeline = WAYS[task].pipeline(**self._pipe.components)
+        made.set_progress_bar_config(disable=True)
+        return made
 
     def _embeddings(
         self, request: ImageRequest, loras: Sequence[Weighed]
@@ -180,8 +191,9 @@ def _raise_if_stopped(stop: Event) -> None:
         raise GenerationStopped
 
 
-def _delivered(image: torch.Tensor, width: int, height: int, request: ImageRequest) -> Pixels:
-    """Check a decoded image (1, 3, height, width) and crop it around the centre."""
+def _checked(image: Tensor, sides: Sides, request: ImageRequest) -> Tensor:
+    """Return a decoded image, (1, 3, height, width), if it is one of these sides."""
+    width, height = sides
     if tuple(image.shape) != (1, 3, height, width):
         raise GenerationFailed(
             f"The model made an image of shape {tuple(image.shape)} in place of "
@@ -196,6 +208,14 @@ def _delivered(image: torch.Tensor, width: int, height: int, request: ImageReque
         raise GenerationFailed(
             f"The model made an image that isn't finite: no cost is reported. {remedy}."
         )
-    left, top = (width - request.width) // 2, (height - request.height) // 2
-    cropped = image[..., top : top + request.height, left : left + request.width]
-    return decoding.to_pixels(cropped)
+    return image
+
+
+def _delivered(pixels: Pixels, inputs: Inputs, request: ImageRequest) -> Pixels:
+    """Crop to what was asked for, around the centre; where a mask isn't white, give the picture."""
+    asked = request.width, request.height
+    pixels = fitting.cropped(pixels, asked)
+    if inputs.picture is None or inputs.mask is None:
+        return pixels
+    mask = fitting.cropped(inputs.mask, asked)
+    return fitting.composed(fitting.cropped(inputs.picture, asked), pixels, mask)

@@ -80,6 +80,11 @@ class StepCallback:
         return previews.picture(pipe, clean, width, height)
 
 
+def _first(done: int) -> int:
+    """Where to begin to count: before the first step, a picture is encoded."""
+    return 1 if done > 1 else 0
+
+
 class _CpuTimes:
     """When steps ended, on a device that the host waits for."""
 
@@ -92,7 +97,8 @@ class _CpuTimes:
         self._ends.append(time.perf_counter())
 
     def per_step(self, done: int) -> float:
-        return (self._ends[done] - self._ends[0]) / done
+        first = _first(done)
+        return (self._ends[done] - self._ends[first]) / (done - first)
 
 
 class _CudaTimes:
@@ -113,7 +119,8 @@ class _CudaTimes:
         self._ends[-2].synchronize()
 
     def per_step(self, done: int) -> float:
-        return float(self._ends[0].elapsed_time(self._ends[done])) / 1000 / done
+        first = _first(done)
+        return float(self._ends[first].elapsed_time(self._ends[done])) / 1000 / (done - first)
 
     @staticmethod
     def _event() -> torch.cuda.Event:

@@ -20,7 +20,7 @@ from flux_worker.adapters.deltas import Layers
 from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.errors import DeviceUnusable
-from flux_worker.generation.generator import Generation, Generator
+from flux_worker.generation.generator import Generation, Generator, multiple_of
 from flux_worker.generation.inputs import Inputs
 from flux_worker.generation.report import Progress, Report
 from flux_worker.serving.pace import Pace
@@ -52,6 +52,8 @@ class Gpu:
         pipe = self._submit(load).result()
         self.layers: Layers = pipe.loras.layers
         """What LoRAs can change."""
+        self.multiple = multiple_of(pipe)
+        """What sides are generated in multiples of."""
         self._generator = self._submit(lambda: Generator(pipe, model)).result()
 
     def warm_up(self, request: ImageRequest) -> None:

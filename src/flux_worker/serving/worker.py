@@ -21,6 +21,7 @@ from flux_worker.generation.generator import Generation
 from flux_worker.generation.inputs import Fetch, Inputs, fetching
 from flux_worker.generation.report import Report
 from flux_worker.logs import timed
+from flux_worker.pictures.picture_library import Pictures
 from flux_worker.serving import progress
 from flux_worker.serving.gpu import Gpu
 from flux_worker.serving.names import LONGEST_ID, LONGEST_PARAMETER, plain
@@ -60,7 +61,7 @@ class Worker:
             gpu: has the model.
             storage: takes the images.
             channel: without it, nobody hears of a job's progress.
-            fetch: brings what requests refer to, by default LoRAs from where these are.
+            fetch: brings what requests refer to, by default from where that is.
             tell: takes a span of each job; without it none are made.
         """
         self._settings = settings
@@ -68,7 +69,12 @@ class Worker:
         self._storage = storage
         self._channel = channel
         self._tell = tell
-        self._fetch = fetch or fetching(Library(settings, gpu.layers).bring)
+        self._fetch = fetch or fetching(
+            Library(settings, gpu.layers).bring,
+            Pictures(settings).bring,
+            settings.model,
+            gpu.multiple,
+        )
         self._made_by = metadata.maker(settings) if settings.embed_metadata else None
         self._encoding = ThreadPoolExecutor(settings.jobs_in_flight, "encode")
         self.turns = Turns()
@@ -126,16 +132,16 @@ class Worker:
             fields = {"parameters": named, "others": len(unread) - len(named)}
             log.warning("Ignored unknown parameters.", extra={"fields": fields})
         record |= {
-            "width": request.width,
-            "height": request.height,
-            "steps": request.num_inference_steps,
+            "task": request.task,
+            "steps": request.steps,
             "seed": request.seed,
             "format": request.image_format,
         }
 
         with timed(seconds, "fetch"):
             await self._storage.admit(bucket)
-            brought = await self._bring(record["job"], request)
+            request, brought = await self._bring(record["job"], request)
+        record |= {"width": request.width, "height": request.height}
         if request.loras:
             record["loras"] = len(request.loras)
             record["lora_triggers"] = [each for lora, _ in brought.loras for each in lora.triggers]
@@ -157,7 +163,7 @@ class Worker:
         cost = pricing.cost(request.width, request.height, self._settings.price)
         return {"image_url": url, "cost": float(cost)}
 
-    async def _bring(self, job_id: str, request: ImageRequest) -> Inputs:
+    async def _bring(self, job_id: str, request: ImageRequest) -> tuple[ImageRequest, Inputs]:
         """Bring what a request refers to; where that takes long, other jobs go first meanwhile."""
         bringing = asyncio.ensure_future(self._fetch(request))
         try:
@@ -181,7 +187,7 @@ class Worker:
         finally:
             self.turns.leave(job_id)
         before = ("parse", "fetch", "text_encoding")
-        self.turns.note_preparation(sum(seconds[stage] for stage in before))
+        self.turns.note_preparation(sum(seconds.get(stage, 0) for stage in before))
         return generation
 
     def _parse(self, job: Job) -> tuple[ImageRequest, list[str], Bucket | None]:

@@ -19,13 +19,15 @@ from diffusers import FluxPipeline
 from playwright.sync_api import Browser
 from torch import nn
 
+from flux_worker.adapters.deltas import Weighed
 from flux_worker.contract.catalog import DEV, ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.storage import Storage
 from flux_worker.engine import pipeline
-from flux_worker.generation.generator import Generation, Generator
-from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.generator import Generation, Generator, multiple_of
+from flux_worker.generation.inputs import Inputs, fetching
 from flux_worker.generation.report import Progress, Report
+from flux_worker.pictures.picture_library import Pictures
 from flux_worker.serving.gpu import Gpu
 from flux_worker.serving.worker import Worker
 from flux_worker.settings import Settings
@@ -136,10 +138,18 @@ def generate(pipe: FluxPipeline) -> Callable[..., Generation]:
         model: ServedModel = DEV,
         stop: Event | None = None,
         report: Report = lambda progress: None,
+        loras: tuple[Weighed, ...] = (),
         **given: Any,
     ) -> Generation:
-        asked = request(model, **given)
-        return Generator(pipe, model).generate(asked, Inputs(), stop or Event(), report)
+        async def bring_loras(_: object) -> tuple[Weighed, ...]:
+            return loras
+
+        asked, inputs = request(model, **given), Inputs(loras)
+        if asked.image:  # elsewhere a loop may be running
+            pictures = Pictures(Settings()).bring
+            fetch = fetching(bring_loras, pictures, model, multiple_of(pipe))
+            asked, inputs = asyncio.run(fetch(asked))
+        return Generator(pipe, model).generate(asked, inputs, stop or Event(), report)
 
     return generate
 

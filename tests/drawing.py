@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 from conftest import DEMO, request
 
-from flux_worker.contract.catalog import DEV
+from flux_worker.contract.catalog import DEV, KONTEXT
 from flux_worker.engine import pipeline
 from flux_worker.generation.generator import Generator
-from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.inputs import Inputs, blank
 from flux_worker.settings import Settings
 
 PROMPT = {"prompt": "a red circle on a white background", "width": 256, "height": 256}
@@ -25,6 +25,20 @@ def draw(pipe, loras=(), **given):
         pipe.loras = SimpleNamespace(holds=lambda loras: True)
     wanted = request(**{**PROMPT, "num_inference_steps": 8, **given})
     return Generator(pipe, DEV).generate(wanted, Inputs(tuple(loras)), Event()).pixels
+
+
+def draw_on_white(pipe):
+    """Image to image, inpainting and Kontext's editing, at two sizes."""
+    address = "data:image/png,"  # of nothing that is looked at
+    for width, height in ((256, 256), (512, 320)):
+        sides = {"width": width, "height": height}
+        for model, pictures in (
+            (DEV, {"image": address}),
+            (DEV, {"image": address, "mask_image": address, "negative_prompt": "blue"}),
+            (KONTEXT, {"image": address}),
+        ):
+            asked = request(model, **sides, **pictures)
+            Generator(pipe, model).generate(asked, blank(asked, model, 32), Event())
 
 
 def differ(one, another):

@@ -11,6 +11,29 @@ def opened(data_url):
     return Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2])))
 
 
+def png(pixels):
+    """A file of pixels (height, width, 3), or of a mask (height, width), as a `data:` URL."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def view(width, height):
+    """Pixels in which every place looks different, with a sharp edge."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.linspace(0, 255, width)
+    pixels[..., 1] = np.linspace(0, 255, height)[:, None]
+    pixels[height // 4 : height // 2, width // 4 : width // 2] = (0, 0, 255)
+    return pixels
+
+
+def white_box(width, height, left, top, right, bottom):
+    """A mask: white in the box, black around it."""
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[top:bottom, left:right] = 255
+    return pixels
+
+
 def difference(one, another):
     """The mean difference of two pictures in small, in levels of 255."""
     small = [np.asarray(each.convert("RGB").resize((64, 64)), float) for each in (one, another)]

@@ -3,6 +3,7 @@
 from conftest import DEMO, request
 
 from flux_worker import __version__
+from flux_worker.contract.catalog import KONTEXT
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery import metadata
 from flux_worker.settings import Settings
@@ -29,6 +30,17 @@ def test_a_file_names_what_made_it():
 
 def test_what_was_not_given_is_not_named():
     assert "negative_prompt" not in parameters(request())
+
+
+def test_of_a_picture_no_more_is_named_than_that_there_was_one():
+    address = "https://example.com/private.png?key=secret"
+    said = parameters(request(image=address, mask_image=address, strength=0.5))
+    assert (said["task"], said["strength"]) == ("inpainting", 0.5)
+    assert "example.com" not in str(said)
+    kontext = ImageRequest.parse({"prompt": "x", "image": address}, KONTEXT)[0]
+    said = parameters(kontext)
+    assert said["task"] == "editing"
+    assert "strength" not in said
 
 
 def test_loras_are_named_without_a_urls_query():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import DEMO
 from diffusers import FluxPipeline
-from drawing import differ, draw, load
+from drawing import differ, draw, draw_on_white, load
 from PIL import Image
 from torch._dynamo.utils import counters
 
@@ -29,7 +29,7 @@ def test_fused_projections_change_nothing_and_leave_nothing_twice(pipe, plain):
     assert not {"to_q", "to_k", "to_v", "add_q_proj"} & names
 
 
-def test_compiled_blocks_change_nothing_and_serve_every_size_and_lora(pipe, plain, tmp_path):
+def test_compiled_blocks_change_nothing_and_serve_every_size_task_and_lora(pipe, plain, tmp_path):
     before = counters["stats"]["unique_graphs"]
     quick = load(compile=True)
     assert differ(draw(quick), plain) < 0.05
@@ -39,6 +39,7 @@ def test_compiled_blocks_change_nothing_and_serve_every_size_and_lora(pipe, plai
     for width, height in zip(sides, reversed(sides), strict=True):
         draw(quick, width=width, height=height, num_inference_steps=1)
     draw(quick, negative_prompt="blue", num_inference_steps=1)
+    draw_on_white(quick)
     for seed, scale in ((1, 4.0), (2, -4.0)):
         loras = [(lora_files.adapter(tmp_path, pipe.loras.layers, seed), scale)]
         with_loras = draw(quick, loras)

@@ -9,7 +9,7 @@ from cards import FLUX
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch.nn import functional
 
-from flux_worker.contract.catalog import DEV, SCHNELL, Bounds
+from flux_worker.contract.catalog import DEV, KONTEXT, SCHNELL, Bounds
 from flux_worker.engine import memory, vae
 from flux_worker.engine.block_packages import blocks
 from flux_worker.engine.fusion import fuse_projections
@@ -21,6 +21,8 @@ from flux_worker.engine.quantization import quantize_block
 def test_the_largest_job_is_what_the_limits_allow():
     assert Workload.of(DEV) == Workload(tokens=96 * 96 + 512, side=1536, steps=50)
     assert Workload.of(SCHNELL).tokens == 96 * 96 + 256
+    longest_reference = 83 * 50  # 1328×800
+    assert Workload.of(KONTEXT).tokens == 96 * 96 + 512 + longest_reference
     wide = replace(DEV.parameters, width=Bounds(256, 2000, 1024))
     assert Workload.of(replace(DEV, parameters=wide)) == Workload(125 * 96 + 512, 2000, 50)
 
@@ -190,25 +192,25 @@ def decoded_bytes(model, side):
     return peak_bytes(lambda: model.decode(empty(1, 16, side // 8, side // 8)))
 
 
+def encoded_bytes(model, side):
+    return peak_bytes(lambda: model.encode(empty(1, 3, side, side)))
+
+
 @pytest.mark.usefixtures("kernels_of_a_gpu")
 def test_the_predicted_activations_are_those_of_the_vae():
     model = planned_vae(Plan("bf16"))
 
-    def decode(side):
-        return decoded_bytes(model, side)
-
-    def encode(side):
-        return peak_bytes(lambda: model.encode(empty(1, 3, side, side)))
-
     def per_pixel(work):
-        return (work(1024) - work(512)) / (1024**2 - 512**2)
+        return (work(model, 1024) - work(model, 512)) / (1024**2 - 512**2)
 
-    assert per_pixel(decode) == pytest.approx(memory.DECODING_BYTES_PER_PIXEL, rel=0.02)
-    assert per_pixel(encode) < per_pixel(decode)
+    decoding = per_pixel(decoded_bytes)
+    assert decoding == pytest.approx(memory.DECODING_BYTES_PER_PIXEL, rel=0.02)
+    assert per_pixel(encoded_bytes) < decoding
 
 
 @pytest.mark.usefixtures("kernels_of_a_gpu")
 @pytest.mark.parametrize("side", [1024, 1040, 1536])
-def test_a_tiled_decode_takes_no_more_than_is_predicted(side):
-    taken = decoded_bytes(planned_vae(Plan("bf16", vae_tiling=True)), side)
-    assert taken <= memory.TILE_PIXELS * memory.DECODING_BYTES_PER_PIXEL
+def test_a_tiled_vae_takes_no_more_than_is_predicted(side):
+    planned = planned_vae(Plan("bf16", vae_tiling=True))
+    assert decoded_bytes(planned, side) <= memory.TILE_PIXELS * memory.DECODING_BYTES_PER_PIXEL
+    assert encoded_bytes(planned, side) <= memory.TILE_PIXELS * memory.DECODING_BYTES_PER_PIXEL

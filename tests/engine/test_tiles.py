@@ -1,5 +1,6 @@
-"""Images too large to be decoded at once are decoded in tiles, and no others are."""
+"""Images too large to be decoded or encoded at once are so in tiles, and no others are."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -62,6 +63,20 @@ def test_tiles_of_any_size_cover_the_image_and_overlap(height, width):
             assert (before.stop - after.start) * SCALE >= OVERLAP
     down, across = (places[0] for places in spans(height, width, SCALE))
     assert (down.stop - down.start) * (across.stop - across.start) * SCALE**2 <= TILE_PIXELS
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (1024, 1024), (1536, 1040)])
+def test_pictures_are_encoded_in_the_same_tiles(height, width):
+    inner = nn.AvgPool2d(SCALE)
+    picture = torch.randn(1, 3, height, width)
+    pieces = []
+    hook = inner.register_forward_pre_hook(lambda _, given: pieces.append(given[0].shape[2:]))
+    latents = Tiled(inner, SCALE, encodes=True)(picture)
+    hook.remove()
+    torch.testing.assert_close(latents, inner(picture))
+    assert all(math.prod(shape) <= TILE_PIXELS for shape in pieces)
+    down, across = spans(height // SCALE, width // SCALE, SCALE)
+    assert len(pieces) == len(down) * len(across)
 
 
 def test_where_tiles_overlap_one_passes_into_the_other():

@@ -65,6 +65,18 @@ def test_a_larger_picture_is_nearly_the_same_in_tiles(plain, tiled, latents):
     assert 0 < difference < 1
 
 
+@torch.no_grad()
+def test_a_larger_picture_is_encoded_nearly_the_same_in_tiles(plain, tiled):
+    across, down = torch.meshgrid(*(torch.linspace(-1, 1, side) for side in (1024, 1088)))
+    picture = torch.stack((across, down, across * down)).unsqueeze(0)
+    small, large = picture[..., :960], picture
+    means = [
+        [each.encode(given).latent_dist.mean for each in (plain, tiled)] for given in (small, large)
+    ]
+    assert torch.equal(*means[0])
+    assert 0 < (means[1][0] - means[1][1]).abs().mean() < 0.05
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """What a first worker compiles and keeps."""

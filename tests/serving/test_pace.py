@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from conftest import request
 
 from flux_worker.generation.report import Progress
@@ -18,6 +19,22 @@ def remaining(progress=None, **given):
 
 def test_before_its_beginning_all_stages_count():
     assert remaining() == 0.5 + 4 * 2.0 + 1.0
+
+
+def test_what_comes_before_the_steps_counts_once():
+    """A picture's encoding, which the pipeline does before its loop."""
+    pace = Pace()
+    pace.note(request(num_inference_steps=2), {**SECONDS, "denoising": 4.7})
+    assert pace.remaining(request(num_inference_steps=4)) == pytest.approx(
+        0.5 + 0.7 + 4 * 2.0 + 1.0
+    )
+
+
+def test_of_a_picture_the_steps_that_run_count():
+    pace, picture = Pace(), {"image": "data:image/png,x", "strength": 0.5}
+    pace.note(request(num_inference_steps=4, **picture), {**SECONDS, "denoising": 4.0})
+    assert pace.remaining(request(num_inference_steps=8, **picture)) == 0.5 + 4 * 2.0 + 1.0
+    assert pace.remaining(request(num_inference_steps=8)) == math.inf
 
 
 def test_while_it_runs_its_own_steps_count():

@@ -1,10 +1,12 @@
 """Predicts the memory that a plan takes, from the weights' headers and the largest job."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
 from flux_worker.contract.catalog import ServedModel
 from flux_worker.engine.plan import GIB, Plan
+from flux_worker.pictures.fitting import REFERENCES
 from flux_worker.weights.checkpoint import ParameterCounts
 
 DENOISING_BYTES_PER_TOKEN = 111_000
@@ -34,18 +36,22 @@ class Workload:
     """The largest job that a plan must have room for."""
 
     tokens: int
-    """Of text and image, which the transformer sees at once."""
+    """Of text, image and reference, which the transformer sees at once."""
     side: int
-    """Pixels of the longest side, which the VAE decodes. If it encodes as many, it takes less."""
+    """Pixels of the longest side, which the VAE decodes. To encode as many, it takes less."""
     steps: int
 
     @classmethod
     def of(cls, model: ServedModel) -> Self:
         """Return the largest that a model's limits allow."""
         width, height = model.parameters.width.high, model.parameters.height.high
-        across, down = (-(-side // PIXELS_PER_TOKEN) for side in (width, height))
-        steps = model.parameters.num_inference_steps.high
-        return cls(across * down + model.max_sequence_length, max(width, height), steps)
+        images = [(width, height), *(REFERENCES if "editing" in model.tasks else [])]
+        tokens = [math.prod(-(-side // PIXELS_PER_TOKEN) for side in sides) for sides in images]
+        return cls(
+            tokens[0] + max(tokens[1:], default=0) + model.max_sequence_length,
+            max(width, height),
+            model.parameters.num_inference_steps.high,
+        )
 
 
 def predict_peak(plan: Plan, counts: ParameterCounts, workload: Workload) -> int:

@@ -1,4 +1,4 @@
-"""Decodes in tiles what is too large to be decoded at once."""
+"""Decodes and encodes in tiles what is too large to be so at once."""
 
 from itertools import count, pairwise
 
@@ -12,32 +12,42 @@ OVERLAP = 256
 
 
 class Tiled(nn.Module):
-    """A decoder that gets at most `TILE_PIXELS` at once, and smaller images whole.
+    """A decoder or encoder that gets at most `TILE_PIXELS` at once, and smaller images whole.
 
     Tiles are as few as possible and all of one size, and pass into each other where they overlap.
     """
 
-    def __init__(self, decoder: nn.Module, scale: int) -> None:
-        """Decode by this decoder, which makes that many pixels of a latent's side."""
+    def __init__(self, coder: nn.Module, scale: int, *, encodes: bool = False) -> None:
+        """Decode, or encode, by this module; a latent's side has so many pixels."""
         super().__init__()
-        self.decoder = decoder
+        self.coder = coder
         self._scale = scale
+        self._taken, self._made = (scale, 1) if encodes else (1, scale)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Decode latents (1, channels, height, width) to an image `scale` times as wide."""
-        down, across = spans(latents.shape[2], latents.shape[3], self._scale)
+    def forward(self, given: Tensor) -> Tensor:
+        """Turn latents (1, channels, height, width) into an image, or an image into latents."""
+        height, width = (side // self._taken for side in given.shape[2:])
+        down, across = spans(height, width, self._scale)
         lines = [
             self._joined(
-                [self.decoder(latents[:, :, rows, columns]) for columns in across], across, dim=3
+                [
+                    self.coder(given[:, :, self._part(rows), self._part(columns)])
+                    for columns in across
+                ],
+                across,
+                dim=3,
             )
             for rows in down
         ]
         return self._joined(lines, down, dim=2)
 
+    def _part(self, latents: slice) -> slice:
+        return slice(latents.start * self._taken, latents.stop * self._taken)
+
     def _joined(self, tiles: list[Tensor], places: list[slice], dim: int) -> Tensor:
         whole = tiles[0]
         for (before, after), tile in zip(pairwise(places), tiles[1:], strict=True):
-            shared = (before.stop - after.start) * self._scale
+            shared = (before.stop - after.start) * self._made
             shape = [1] * tile.dim()
             shape[dim] = shared
             weights = torch.linspace(0, 1, shared, dtype=tile.dtype, device=tile.device)

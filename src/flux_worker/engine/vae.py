@@ -1,4 +1,4 @@
-"""How the VAE decodes on this card: compiled, and in tiles, as the plan says."""
+"""How the VAE runs on this card: its decoder compiled, and both in tiles, as the plan says."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from flux_worker.engine.tiles import Tiled
 
 
 def prepare(vae: AutoencoderKL, plan: Plan, cache: Path | None = None) -> Code | None:
-    """Have the VAE, which is on its device, decode as planned.
+    """Have the VAE, which is on its device, decode and encode as planned.
 
     The compiled decoder is kept in `cache`, and taken from there. Without one it isn't compiled:
     every cold start would wait for that.
@@ -23,6 +23,7 @@ def prepare(vae: AutoencoderKL, plan: Plan, cache: Path | None = None) -> Code |
     code = _compile_decoder(vae, cache) if plan.compile and cache else None
     if plan.vae_tiling:
         vae.decoder = Tiled(vae.decoder, _scale(vae))
+        vae.encoder = Tiled(vae.encoder, _scale(vae), encodes=True)
     return code
 
 

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from flux_worker.adapters.deltas import Weighed
-from flux_worker.contract.catalog import ServedModel
+from flux_worker.contract.catalog import PICTURES, ServedModel
 from flux_worker.contract.loras import Lora
 from flux_worker.contract.request import ImageRequest
 from flux_worker.errors import InvalidRequest
@@ -57,6 +59,13 @@ def fetching(
         return await asyncio.to_thread(_fitted, request, loras, pictures, model, multiple)
 
     return fetch
+
+
+def blank(request: ImageRequest, model: ServedModel, multiple: int) -> Inputs:
+    """Return white pictures in place of those that a request names."""
+    white = Picture(np.full((request.height, request.width, 3), 255, np.uint8), False)
+    pictures = dict.fromkeys(PICTURES[request.task], white)
+    return _fitted(request, (), pictures, model, multiple)[1] if pictures else Inputs()
 
 
 def _fitted(

@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 import numpy as np
-from diffusers.pipelines.flux.pipeline_flux_kontext import PREFERRED_KONTEXT_RESOLUTIONS
+from diffusers.pipelines.flux import pipeline_flux_kontext
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling
@@ -16,6 +16,8 @@ Number = TypeVar("Number", np.uint8, np.bool_)
 Sides = tuple[int, int]
 """Width and height."""
 
+REFERENCES: list[Sides] = pipeline_flux_kontext.PREFERRED_KONTEXT_RESOLUTIONS
+"""The sizes at which Kontext was trained to see a picture."""
 WHITE = 128
 """The least grey of a mask that counts as white."""
 SAME_SHAPE = 1
@@ -31,20 +33,22 @@ def cover(pixels: Pixels, sides: Sides) -> Pixels:
         return pixels
     scale = max(sides[0] / width, sides[1] / height)
     seen = sides[0] / scale, sides[1] / scale
-    left, top = (width - seen[0]) / 2, (height - seen[1]) / 2
-    box = (left, top, min(left + seen[0], width), min(top + seen[1], height))
+    left, top = (
+        max(0.0, whole - part) / 2 for whole, part in zip((width, height), seen, strict=True)
+    )
+    box = (left, top, width - left, height - top)
     return np.asarray(Image.fromarray(pixels).resize(sides, Resampling.LANCZOS, box))
 
 
 def reference(pixels: Pixels, multiple: int) -> Pixels:
-    """Scale a picture as Kontext was trained to see it: of about a megapixel, near its own shape.
+    """Scale a picture to the size nearest in shape at which Kontext was trained to see one.
 
-    The sides are multiples of `multiple`. It is what diffusers' pipeline does by itself.
+    The sides are lowered to a `multiple`. It is what diffusers' pipeline does by itself.
     """
     height, width, _ = pixels.shape
-    _, *sides = min((abs(width / height - w / h), w, h) for w, h in PREFERRED_KONTEXT_RESOLUTIONS)
-    whole = tuple(side // multiple * multiple for side in sides)
-    return np.asarray(Image.fromarray(pixels).resize(whole, Resampling.LANCZOS))
+    _, *sides = min((abs(width / height - w / h), w, h) for w, h in REFERENCES)
+    across, down = (side // multiple * multiple for side in sides)
+    return np.asarray(Image.fromarray(pixels).resize((across, down), Resampling.LANCZOS))
 
 
 def mask(pixels: Pixels, sides: Sides) -> Mask:

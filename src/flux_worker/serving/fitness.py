@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from flux_worker.contract.catalog import PICTURES
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.storage import Storage
 from flux_worker.errors import CannotStart, InvalidRequest
@@ -10,6 +11,8 @@ from flux_worker.settings import Settings
 from flux_worker.telemetry.start import Start
 
 WARM_UP = {"prompt": "a red circle", "num_inference_steps": 1}
+NO_PICTURE = "data:image/png,"
+"""Stands for a picture that isn't looked at."""
 
 Check = Callable[[], Awaitable[None] | None]
 """Raises where something is wrong."""
@@ -47,7 +50,9 @@ def checks(
 
 
 def _request(size: str, settings: Settings) -> ImageRequest:
+    pictures = PICTURES[settings.model.tasks[0]]
     try:
-        return ImageRequest.parse({**WARM_UP, "size": size}, settings.model)[0]
+        asked = {**WARM_UP, **dict.fromkeys(pictures, NO_PICTURE), "size": size}
+        return ImageRequest.parse(asked, settings.model)[0]
     except InvalidRequest as error:
         raise CannotStart(f"WARMUP_SIZES must list sizes, as 1024x1024,768x512. {error}") from None

@@ -21,7 +21,7 @@ from flux_worker.contract.catalog import ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.errors import DeviceUnusable
 from flux_worker.generation.generator import Generation, Generator, multiple_of
-from flux_worker.generation.inputs import Inputs
+from flux_worker.generation.inputs import Inputs, blank
 from flux_worker.generation.report import Progress, Report
 from flux_worker.serving.pace import Pace
 
@@ -43,6 +43,7 @@ class Gpu:
         self.unusable = asyncio.Event()
         """Set for good when the GPU can't be used again by this process."""
         self._pace = Pace()
+        self._model = model
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         # A daemon that is waited for: Ctrl-C ends a worker that is still loading, yet the process
         # never ends in the middle of what torch does, which would abort it.
@@ -57,14 +58,15 @@ class Gpu:
         self._generator = self._submit(lambda: Generator(pipe, model)).result()
 
     def warm_up(self, request: ImageRequest) -> None:
-        """Generate an image for nobody, and return when that is done.
+        """Generate an image for nobody, of blank pictures, and return when that is done.
 
         Raises:
             GenerationFailed: no image could be made.
         """
         spent = dict[str, float]()
+        inputs = blank(request, self._model, self.multiple)
         self._submit(
-            lambda: self._generator.generate(request, Inputs(), Event(), seconds=spent)
+            lambda: self._generator.generate(request, inputs, Event(), seconds=spent)
         ).result()
         self._pace.note(request, spent)
 

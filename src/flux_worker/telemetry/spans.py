@@ -12,7 +12,7 @@ Value = str | bool | int | float
 """What an attribute can be."""
 
 OF_A_JOB = (
-    *("job", "status", "width", "height", "steps", "seed", "format", "bytes", "loras"),
+    *("job", "status", "task", "width", "height", "steps", "seed", "format", "bytes", "loras"),
     *("dropped_tokens", "failure"),
 )
 """What of a job's line its span says."""

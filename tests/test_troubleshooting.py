@@ -26,7 +26,7 @@ UNSAID = {
         "something else than the image",
     ),
     *("and BUCKET_REGION", "and COMPILE=true", "PRECISION=… with OFFLOAD=…", "leads to a file"),
-    *("answers …", "needs HF_TOKEN", "that asks for an account"),
+    *("answers …", "needs HF_TOKEN", "that asks for an account", "a .safetensors file"),
     *("read by the worker's HF_TOKEN", "read without a HF_TOKEN"),
     *("Runpod's model cache", "Hugging Face cache", "for CUDA ….…", "downloads … to …"),
     *("set HF_TOKEN to", "set MODEL_PATH to …@ and"),

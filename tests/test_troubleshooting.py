@@ -27,6 +27,8 @@ UNSAID = {
     ),
     *("and BUCKET_REGION", "and COMPILE=true", "PRECISION=… with OFFLOAD=…", "leads to a file"),
     *("answers …", "needs HF_TOKEN", "that asks for an account", "a .safetensors file"),
+    *("a picture", "a web page", "an SVG", "an AVIF", "a video", "an icon", "a ZIP archive"),
+    *("a Photoshop file", "a TIFF, or a camera's raw picture", "no picture that is known here"),
     *("read by the worker's HF_TOKEN", "read without a HF_TOKEN"),
     *("Runpod's model cache", "Hugging Face cache", "for CUDA ….…", "downloads … to …"),
     *("set HF_TOKEN to", "set MODEL_PATH to …@ and"),

@@ -34,7 +34,7 @@ from flux_worker.settings import Settings
 from local_platform.processes import surroundings
 from local_platform.processes.s3_server import S3Server
 
-pytest_plugins = ("baking", "containers", "lora_sources", "otlp_collector")
+pytest_plugins = ("baking", "containers", "lora_sources", "otlp_collector", "picture_sources")
 
 surroundings.isolate()
 # A shell's background job ignores Ctrl-C, and so would the programs that are started here.

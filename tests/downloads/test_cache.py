@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from flux_worker.adapters.lora_file import LORAS
 from flux_worker.downloads import cache as caches
 from flux_worker.downloads.cache import Cache, Entry
 
@@ -11,7 +12,7 @@ KINDS = [letter * 64 for letter in "abcdef"]
 
 @pytest.fixture
 def cache(tmp_path):
-    return Cache(tmp_path / "cache", 30)
+    return Cache(LORAS, tmp_path / "cache", 30)
 
 
 def keep(cache, digest, size=10, age=0):
@@ -65,7 +66,7 @@ def test_a_source_is_remembered_by_all_who_share_the_folder(cache, tmp_path):
     entry = Entry(KINDS[0], '"1"')
     assert cache.find("a source") is None
     cache.note("a source", entry)
-    assert Cache(tmp_path / "cache", 30).find("a source") == entry
+    assert Cache(LORAS, tmp_path / "cache", 30).find("a source") == entry
     assert cache.find("another source") is None
     cache.note("a source", Entry(KINDS[1], None))
     assert cache.find("a source") == Entry(KINDS[1], None)
@@ -125,7 +126,7 @@ def test_the_index_keeps_what_is_asked_for(cache, tmp_path, monkeypatch):
 
 
 def test_two_workers_may_bring_the_same_file(cache, tmp_path):
-    other = Cache(tmp_path / "cache", 30)
+    other = Cache(LORAS, tmp_path / "cache", 30)
     keep(cache, KINDS[0])
     keep(other, KINDS[0])
     assert kept(cache) == {"a"}

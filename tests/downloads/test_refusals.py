@@ -1,11 +1,8 @@
 """What callers and operators are told, by cause."""
 
-import errno
-
 import pytest
 from fake_web import CDN, lora, page, redirect, status
 
-from flux_worker.downloads import refusals
 from flux_worker.errors import GenerationFailed
 
 URL = "https://files.example/a.safetensors?key=hush"
@@ -135,8 +132,3 @@ def test_a_cache_that_cannot_be_written_to_is_the_operators_affair(bring, web, t
         "loras[0].path can't be kept: the folder of LORA_CACHE_DIR can't be written to; once it is "
         "writable for the worker's user, or names another folder, send the job again."
     )
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_told_from_one_that_cannot_be_written_to(code):
-    assert "the disk of LORA_CACHE_DIR is full" in str(refusals.unwritable(OSError(code, "x")))

@@ -4,7 +4,7 @@ import errno
 import stat
 from pathlib import Path
 
-from flux_worker.downloads import refusals
+from flux_worker.adapters.lora_file import LORAS
 from flux_worker.downloads.refusals import Refused, Unavailable
 
 Signature = tuple[int, int, int, int]
@@ -26,7 +26,7 @@ def signature(file: Path, largest: int) -> Signature:
     if not stat.S_ISREG(found.st_mode):
         raise Refused(NO_FILE)
     if found.st_size > largest:
-        raise refusals.too_large(largest)
+        raise LORAS.too_large(largest)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 

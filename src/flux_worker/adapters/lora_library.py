@@ -12,17 +12,16 @@ from huggingface_hub import constants
 from flux_worker.adapters import local, reading
 from flux_worker.adapters.deltas import Adapter, Layers, Unfit, Weighed
 from flux_worker.adapters.local import Signature
-from flux_worker.adapters.sharing import Shared
+from flux_worker.adapters.lora_file import LORAS
 from flux_worker.adapters.shelf import Shelf
-from flux_worker.contract.loras import HubFile, LocalFile, Lora, source
-from flux_worker.contract.urls import Url
-from flux_worker.downloads import refusals
+from flux_worker.contract.loras import LocalFile, Lora, source
+from flux_worker.downloads import outcomes
 from flux_worker.downloads.attempts import LIMITS, Limits
 from flux_worker.downloads.cache import Cache
 from flux_worker.downloads.fetching import Fetcher
 from flux_worker.downloads.hops import Hops
 from flux_worker.downloads.refusals import Refused, Unavailable
-from flux_worker.errors import GenerationFailed, InvalidRequest
+from flux_worker.downloads.sharing import Shared
 from flux_worker.settings import Settings
 
 HELD = 2 << 30
@@ -59,8 +58,8 @@ class Library:
         self._largest = settings.max_lora_mb * megabyte
         self._read = partial(read, layers=layers, max_rank=settings.max_lora_rank)
         folder = settings.lora_cache_dir or Path(constants.HF_HOME) / "loras"
-        self._cache = Cache(folder, settings.lora_cache_gb * 1000 * megabyte)
-        self._fetcher = Fetcher(Hops(settings), self._cache, self._largest, limits)
+        self._cache = Cache(LORAS, folder, settings.lora_cache_gb * 1000 * megabyte)
+        self._fetcher = Fetcher(LORAS, Hops(settings, LORAS), self._cache, self._largest, limits)
         self._shelf = Shelf(HELD)
         self._adapters: Shared[Adapter] = Shared()
         self._local: dict[str, tuple[Signature, str]] = {}
@@ -74,45 +73,29 @@ class Library:
             InvalidRequest: some can't be had or don't fit; all of them are named.
             GenerationFailed: some can't be had now.
         """
-        found = await asyncio.gather(*map(self._bring, loras), return_exceptions=True)
-        faults, failures, weighed = [], [], []
-        for number, (lora, outcome) in enumerate(zip(loras, found, strict=True)):
-            match outcome:
-                case Refused() | Unfit():
-                    faults.append(f"loras[{number}].path {outcome}")
-                case Unavailable():
-                    failures.append(f"loras[{number}].path {outcome}")
-                case BaseException():
-                    raise outcome
-                case _:
-                    weighed.append((outcome, lora.scale))
-        if faults:
-            raise InvalidRequest(*faults)
-        if failures:
-            raise GenerationFailed("; ".join(failures) + ".")
-        return tuple(weighed)
+        wanted = {f"loras[{n}].path": self._bring(lora) for n, lora in enumerate(loras)}
+        adapters = (await outcomes.of_all(wanted)).values()
+        return tuple(zip(adapters, (lora.scale for lora in loras), strict=True))
 
     async def _bring(self, lora: Lora) -> Adapter:
         place = source(lora.path)
-        if isinstance(place, LocalFile):
-            return await self._adapters.get(place, lambda: self._on_disk(place))
-        key = self._fetcher.key(place)
-        return await self._adapters.get(key, lambda: self._on_the_web(place))
-
-    async def _on_the_web(self, place: Url | HubFile) -> Adapter:
-        with self._cache.holding() as held:
-            for afresh in (False, True):
-                digest = await self._fetcher.content(place, held, afresh=afresh)
-                file = await asyncio.to_thread(self._cache.file, digest)
-                if adapter := self._shelf.get(digest) or await self._from_cache(file, digest):
-                    return adapter
-        raise Unavailable("was fetched, but is gone from LORA_CACHE_DIR; send the job again")
+        try:
+            if isinstance(place, LocalFile):
+                return await self._adapters.get(place, lambda: self._on_disk(place))
+            key = self._fetcher.key(place)
+            return await self._adapters.get(
+                key, lambda: self._fetcher.read(place, self._from_cache)
+            )
+        except Unfit as reason:
+            raise Refused(str(reason)) from None
 
     async def _from_cache(self, file: Path, digest: str) -> Adapter | None:
         """Read a file of the cache; None where it is gone or isn't what its name says."""
+        if held := self._shelf.get(digest):
+            return held
         try:
             if (await asyncio.to_thread(file.stat)).st_size > self._largest:
-                raise refusals.too_large(self._largest)  # another worker's may be higher
+                raise LORAS.too_large(self._largest)  # another worker's may be higher
             adapter = await asyncio.to_thread(self._read, file)
         except OSError:
             return None

@@ -104,8 +104,10 @@ def require_file(hops: Hops, source: Url | HubFile, reply: Reply) -> None:
         return
     if status in PASSING or status >= 500:
         raise Again(status)
-    has_token = bool(hops.tokens.get(answer.url.origin()))
+    origin = answer.url.origin()
+    has_token = bool(hops.tokens.get(origin))
     if isinstance(source, HubFile) and hops.is_mirrors(answer.url):
         page = f"{hops.endpoint}/{source.repository}"
         raise refusals.of_hub(status, answer.headers, source, page, has_token=has_token)
-    raise refusals.of_host(status, reply.host, has_token=has_token)
+    is_known = origin in hops.tokens
+    raise refusals.of_host(status, reply.host, has_token=has_token if is_known else None)

@@ -1,6 +1,6 @@
-"""Keeps fetched LoRAs on a disk that other workers may share.
+"""Keeps fetched files on a disk that other workers may share.
 
-    files/<SHA-256 of the content>.safetensors
+    files/<SHA-256 of the content>.safetensors, or another extension
     index/<SHA-256 of the source>.json           the content that a source had, and its ETag
     parts/                                       what is being fetched
 
@@ -20,8 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flux_worker.contract.loras import EXTENSION
-from flux_worker.downloads import refusals
+from flux_worker.downloads.kinds import Kind
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +44,18 @@ class Entry:
 class Cache:
     """Files by their content, the least recently used of which go first."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, kind: Kind, folder: Path, limit: int) -> None:
         """Touch nothing yet.
 
         Args:
+            kind: of the files.
             folder: is created when something is kept.
             limit: bytes of the files together; a single larger one is kept until the next comes.
         """
         self._files, self._index, self._parts = (
             folder / name for name in ("files", "index", "parts")
         )
-        self._limit = limit
+        self._kind, self._limit = kind, limit
         self._held: list[set[str]] = []
 
     def find(self, source: str) -> Entry | None:
@@ -69,7 +69,7 @@ class Cache:
 
     def file(self, digest: str) -> Path:
         """Return where a content is, used now, or would be."""
-        return _used(self._files / f"{digest}{EXTENSION}")
+        return _used(self._files / f"{digest}{self._kind.extension}")
 
     @contextmanager
     def holding(self) -> Iterator[set[str]]:
@@ -96,7 +96,7 @@ class Cache:
             self._files.mkdir(parents=True, exist_ok=True)
             os.replace(part, self.file(digest))
         except OSError as error:
-            raise refusals.unwritable(error) from None
+            raise self._kind.not_kept(error) from None
         self._trim({digest}.union(*self._held))
 
     def note(self, source: str, entry: Entry) -> None:
@@ -112,13 +112,13 @@ class Cache:
             draft.write_text(json.dumps(asdict(entry)))
             os.replace(draft, path)
         except OSError as error:
-            raise refusals.unwritable(error) from None
+            raise self._kind.not_kept(error) from None
 
     def drop(self, digest: str) -> None:
         """Remove a file that isn't what its name says."""
-        log.warning("A file of LORA_CACHE_DIR is damaged and was removed.")
+        log.warning(self._kind.damaged)
         with suppress(OSError):
-            (self._files / f"{digest}{EXTENSION}").unlink()
+            (self._files / f"{digest}{self._kind.extension}").unlink()
 
     def _entry(self, source: str) -> Path:
         # The name tells nothing of a URL that may hold a key.

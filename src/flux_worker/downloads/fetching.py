@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from huggingface_hub import constants
 
@@ -12,17 +15,20 @@ from flux_worker.downloads import addresses, hub
 from flux_worker.downloads.attempts import Limits
 from flux_worker.downloads.cache import Cache, Entry
 from flux_worker.downloads.hops import Hops
+from flux_worker.downloads.kinds import Kind
 from flux_worker.downloads.partial_file import PartialFile
 from flux_worker.downloads.refusals import Refused, Unavailable, Unreached
 from flux_worker.downloads.transfer import transfer
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Fetcher:
     """Knows by which ETag each file in the cache came."""
 
+    kind: Kind
     hops: Hops
     cache: Cache
     largest: int
@@ -35,7 +41,29 @@ class Fetcher:
         Raises:
             Refused: it can be no source.
         """
-        return addresses.key(addresses.meant(source), self.hops.endpoint)
+        return addresses.key(self.kind.meant(source), self.hops.endpoint)
+
+    async def read(
+        self, source: Url | HubFile, read: Callable[[Path, str], Awaitable[T | None]]
+    ) -> T:
+        """Return what is read of the file that a source holds now.
+
+        Args:
+            source: as a request names it.
+            read: takes the file, and the SHA-256 of its content; returns None where it is gone by
+                now, or isn't what that says.
+
+        Raises:
+            Refused: the caller must name something else.
+            Unavailable: it can't be had or kept now.
+        """
+        with self.cache.holding() as held:
+            for afresh in (False, True):
+                digest = await self.content(source, held, afresh=afresh)
+                file = await asyncio.to_thread(self.cache.file, digest)
+                if (found := await read(file, digest)) is not None:
+                    return found
+        raise Unavailable(self.kind.gone)
 
     async def content(self, source: Url | HubFile, held: set[str], *, afresh: bool = False) -> str:
         """Return the SHA-256 of what a source holds now, with the file in the cache.
@@ -51,7 +79,7 @@ class Fetcher:
             Refused: the caller must name something else.
             Unavailable: it can't be had or kept now.
         """
-        source, key = addresses.meant(source), self.key(source)
+        source, key = self.kind.meant(source), self.key(source)
         entry = None if afresh else await asyncio.to_thread(self.cache.find, key)
         if entry:
             held.add(entry.digest)
@@ -72,7 +100,7 @@ class Fetcher:
                 raise
             url = addresses.url(source, self.hops.endpoint)
             log.warning(
-                "A LoRA's origin doesn't answer, so the copy in the cache is used.",
+                f"A {self.kind.name}'s origin doesn't answer, so the copy in the cache is used.",
                 extra={"fields": {"host": url.host}},
             )
             return entry.digest
@@ -92,7 +120,7 @@ class Fetcher:
 
     async def _newest(self, source: Url | HubFile, entry: Entry | None, held: set[str]) -> Entry:
         known = entry.etag if entry else None
-        with PartialFile(self.cache.new_part(), self.largest) as part:
+        with PartialFile(self.kind, self.cache.new_part(), self.largest) as part:
             is_new = await transfer(self.hops, source, part, known, self.limits)
             if entry and not is_new:
                 return entry

@@ -16,6 +16,7 @@ from yarl import URL
 
 from flux_worker import __version__, web
 from flux_worker.downloads.addresses import HUB, plain
+from flux_worker.downloads.kinds import Kind
 from flux_worker.downloads.refusals import CIVITAI, Refused
 from flux_worker.errors import CannotStart
 from flux_worker.settings import Settings
@@ -42,13 +43,18 @@ class Reply:
 class Hops:
     """Knows where callers may send this worker, and which token is for whom."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, kind: Kind) -> None:
         """Read the hosts and the tokens, and the Hub's address from huggingface_hub.
+
+        Args:
+            settings: name them.
+            kind: of the files that are asked for.
 
         Raises:
             CannotStart: that is no address.
         """
-        self._patterns = settings.lora_hosts.split(",")
+        self._setting = kind.hosts
+        self._patterns = getattr(settings, kind.hosts.lower()).split(",")
         self._allow_private = settings.allow_private_addresses
         self.endpoint = constants.ENDPOINT or f"https://{HUB}"
         try:
@@ -57,11 +63,13 @@ class Hops:
             raise CannotStart(
                 f"HF_ENDPOINT must be a URL, such as https://{HUB}, which it is by default."
             ) from None
-        self.tokens: dict[URL, SecretStr | None] = {
-            URL(f"https://{HUB}"): settings.hf_token,
-            self._mirror: settings.hf_token,
-            URL(f"https://{CIVITAI}"): settings.civitai_token,
-        }
+        self.tokens: dict[URL, SecretStr | None] = {}
+        if kind.takes_tokens:
+            self.tokens = {
+                URL(f"https://{HUB}"): settings.hf_token,
+                self._mirror: settings.hf_token,
+                URL(f"https://{CIVITAI}"): settings.civitai_token,
+            }
 
     @asynccontextmanager
     async def get(
@@ -109,7 +117,7 @@ class Hops:
         allowed = HUB if is_mirrors else host
         if not any(_matches(pattern, allowed) for pattern in self._patterns):
             way = "is" if is_first else "leads to a file"
-            raise Refused(f"{way} at {allowed}, which is none of the worker's LORA_HOSTS")
+            raise Refused(f"{way} at {allowed}, which is none of the worker's {self._setting}")
         if url.scheme != "https" and not is_mirrors:
             raise Refused(f"leads to {host} without TLS: only https is followed")
 

@@ -1,4 +1,4 @@
-"""A file that is on its way: what has come of it, and what tells that it is no LoRA."""
+"""A file that is on its way: what has come of it, and what tells that it is no such file."""
 
 import asyncio
 import hashlib
@@ -8,30 +8,24 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from aiohttp import ClientError, ClientPayloadError
-from safetensors import SafetensorError, safe_open
 
-from flux_worker.contract.loras import NO_PICKLE
-from flux_worker.downloads import refusals
 from flux_worker.downloads.hops import Reply
-from flux_worker.downloads.refusals import CIVITAI, Refused
+from flux_worker.downloads.kinds import Kind
+from flux_worker.downloads.refusals import Refused
 
 BLOCK = 1 << 20
 """Bytes that are written at once: on a network volume each write is a question to a server."""
-LONGEST_HEADER = 100_000_000
-"""Bytes, in safetensors' own reader."""
-BEGINNING = 9
-"""Bytes that tell a safetensors file: the length of its header, and the brace that this begins
-with. https://huggingface.co/docs/safetensors#format"""
-PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""How torch's files begin: zip archives, and pickles of protocols 2 to 5."""
+BEGINNING = 512
+"""Bytes of a file, at most, by which its kind is told."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class PartialFile:
     """Takes a file's bytes into a folder, touched when some come; to be closed by `with`."""
 
-    def __init__(self, path: Path, limit: int) -> None:
-        """Note where the bytes go to, and how many they may be."""
+    def __init__(self, kind: Kind, path: Path, limit: int) -> None:
+        """Note what comes, where its bytes go to, and how many they may be."""
+        self.kind = kind
         self.path = path
         self.etag: str | None = None
         self._limit = limit
@@ -71,7 +65,7 @@ class PartialFile:
         """Take a file's answer, or the rest of a file's, to its end.
 
         Raises:
-            Refused: it is too large, or no safetensors file.
+            Refused: it is too large, or no file of its kind.
             ClientError, TimeoutError, OSError: it broke off; `conditions` ask for the rest.
         """
         self._begin(reply)
@@ -91,7 +85,7 @@ class PartialFile:
             raise ClientPayloadError
 
     async def finish(self) -> None:
-        """Make sure that it is a whole safetensors file, and the one that was announced.
+        """Make sure that it is a whole file of its kind, and the one that was announced.
 
         Raises:
             Refused: it isn't.
@@ -102,14 +96,11 @@ class PartialFile:
     def _finish(self) -> None:
         try:
             self._sink().flush()
-            if self.size < BEGINNING:
-                raise Refused("leads to a file that is empty or not in safetensors' format")
-            with safe_open(self.path, framework="pt"):
-                pass
-        except SafetensorError:
-            raise Refused("leads to a .safetensors file that is damaged or incomplete") from None
+            if self.size < self.kind.least:
+                raise Refused(self.kind.empty)
+            self.kind.require_whole(self.path)
         except OSError as error:
-            raise refusals.unwritable(error) from None
+            raise self.kind.not_kept(error) from None
         announced = (self.etag or "").strip('"')
         if SHA256.fullmatch(announced) and announced != self.digest:
             self.start_over()
@@ -118,7 +109,7 @@ class PartialFile:
     def _begin(self, reply: Reply) -> None:
         answer = reply.response
         if answer.headers.get("Content-Type", "").partition(";")[0].strip() == "text/html":
-            raise _page(reply)
+            raise self.kind.page(reply.host)
         is_part = answer.status == 206
         is_same = not self.size or reply.etag == self.etag
         place = answer.headers.get("Content-Range", "")
@@ -139,7 +130,7 @@ class PartialFile:
             self._sink().seek(0)
             self._sink().truncate()
         except OSError as error:
-            raise refusals.unwritable(error) from None
+            raise self.kind.not_kept(error) from None
 
     def _sink(self) -> BinaryIO:
         if self._file is None:
@@ -149,11 +140,11 @@ class PartialFile:
 
     def _require_fit(self, size: int) -> None:
         if size > self._limit:
-            raise refusals.too_large(self._limit)
+            raise self.kind.too_large(self._limit)
 
     async def _write(self, block: bytearray, reply: Reply) -> None:
-        if not self.size and len(block) >= BEGINNING:
-            _require_safetensors(bytes(block[:BEGINNING]), reply)
+        if not self.size and len(block) >= self.kind.least:
+            self.kind.require_beginning(bytes(block[:BEGINNING]), reply.host)
         self.size += len(block)
         await asyncio.to_thread(self._write_now, block)
 
@@ -162,19 +153,4 @@ class PartialFile:
         try:
             self._sink().write(block)
         except OSError as error:
-            raise refusals.unwritable(error) from None
-
-
-def _require_safetensors(beginning: bytes, reply: Reply) -> None:
-    if beginning.startswith(PICKLES):
-        raise Refused(NO_PICKLE)
-    if beginning.lstrip().startswith(b"<"):
-        raise _page(reply)
-    length = int.from_bytes(beginning[:8], "little")
-    if not 2 <= length <= LONGEST_HEADER or beginning[8:9] != b"{":
-        raise Refused("leads to a file that isn't in safetensors' format")
-
-
-def _page(reply: Reply) -> Refused:
-    log_in = " that asks for an account" if reply.host == CIVITAI else ""
-    return Refused(f"leads to a web page of {reply.host}{log_in}, not to a .safetensors file")
+            raise self.kind.not_kept(error) from None

@@ -4,7 +4,6 @@ Each follows the name of what was given, `loras[0].path`. None repeats a URL, on
 rest may hold a key.
 """
 
-import errno
 from collections.abc import Mapping
 
 from flux_worker.contract.loras import HubFile
@@ -24,28 +23,10 @@ class Unreached(Unavailable):
     """Nor did its origin say whether it is still what it was."""
 
 
-def too_large(largest: int) -> Refused:
-    """Return what is raised for a file of more than so many bytes."""
-    return Refused(f"has more than {largest // 10**6} MB, which is the worker's MAX_LORA_MB")
-
-
 def unreached(host: str, status: int | None) -> Unreached:
     """Return what is raised when an origin doesn't give a file that it may have."""
     did = f"answers {status}" if status else "doesn't answer, or breaks off again and again"
     return Unreached(f"can't be fetched now: {host} {did}; send the job again")
-
-
-def unwritable(error: OSError) -> Unavailable:
-    """Return what is raised when the cache's folder takes nothing."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable(
-            "can't be kept: the disk of LORA_CACHE_DIR is full; once it has more room, or "
-            "LORA_CACHE_GB is lower, send the job again"
-        )
-    return Unavailable(
-        "can't be kept: the folder of LORA_CACHE_DIR can't be written to; once it is writable for "
-        "the worker's user, or names another folder, send the job again"
-    )
 
 
 def of_hub(
@@ -92,9 +73,15 @@ def _no_repository(name: str, *, has_token: bool) -> Refused:
     return Refused(f"names {name}, which isn't on the Hub, or is private and can't be {token}")
 
 
-def of_host(status: int, host: str, *, has_token: bool) -> Exception:
-    """Return what is raised for the answer of any other host that isn't a file."""
-    if status in (401, 403) and host == CIVITAI:
+def of_host(status: int, host: str, *, has_token: bool | None) -> Exception:
+    """Return what is raised for the answer of any other host that isn't a file.
+
+    Args:
+        status: of the answer.
+        host: that gave it.
+        has_token: whether the operator has set a token for it; None where none is ever sent.
+    """
+    if status in (401, 403) and host == CIVITAI and has_token is not None:
         if has_token:
             return Refused(f"is a file that {host} doesn't give to the worker's CIVITAI_TOKEN")
         return Refused(

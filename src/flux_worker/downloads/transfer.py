@@ -82,5 +82,5 @@ async def transfer(
     if is_new:
         seconds, megabytes = time.monotonic() - begin, part.size / 1e6
         fields = {"host": host, "megabytes": round(megabytes, 1), "seconds": round(seconds, 1)}
-        log.info("Fetched a LoRA.", extra={"fields": fields})
+        log.info(f"Fetched a {part.kind.name}.", extra={"fields": fields})
     return is_new

@@ -7,6 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from flux_worker.downloads.refusals import Unavailable
+from flux_worker.pictures import colours, signatures
+from flux_worker.pictures.exif import orientation
+from flux_worker.pictures.parts import Parts, damaged
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture upright, by its orientation in Exif's numbers."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -15,7 +31,7 @@ class Picture:
     pixels: NDArray[np.uint8]
     """(height, width, 3), not to be written to."""
     is_transparent: bool
-    """Whether any of it let the white through."""
+    """Whether any of it lets the white through."""
 
 
 def decode(data: bytes) -> Picture:
@@ -23,6 +39,26 @@ def decode(data: bytes) -> Picture:
 
     Raises:
         Refused: it is none, or can't be decoded.
+        Unavailable: there is no memory for it.
     """
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-        return Picture(np.asarray(image.convert("RGB")), is_transparent=False)
+    parts = signatures.reader(data)(data)
+    try:
+        return _decoded(parts)
+    except MemoryError:
+        raise Unavailable("can't be decoded now, for lack of memory; send the job again") from None
+    except Exception:  # Pillow raises errors of all kinds
+        raise damaged(parts.name) from None
+
+
+def _decoded(parts: Parts) -> Picture:
+    with Image.open(io.BytesIO(parts.data), formats=(parts.name.upper(),)) as image:
+        if image.size != parts.size:
+            raise damaged(parts.name)
+        image.load()
+        opacity = colours.alpha(image, parts)
+        upright = colours.to_srgb(image, parts.profile)
+    turn = TURNS.get(orientation(parts.exif))
+    if turn is not None:
+        upright, opacity = upright.transpose(turn), opacity and opacity.transpose(turn)
+    seen = colours.over_white(upright, opacity)
+    return Picture(np.asarray(seen), is_transparent=opacity is not None)

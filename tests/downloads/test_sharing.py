@@ -1,6 +1,6 @@
 import asyncio
 
-from flux_worker.adapters.sharing import Shared
+from flux_worker.downloads.sharing import Shared
 
 
 class Piece:

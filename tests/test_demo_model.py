@@ -7,6 +7,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from conftest import run
+from pictures import png, white_box
 from PIL import Image, ImageDraw
 
 from builder.demo_model.judge import look
@@ -66,6 +67,39 @@ def test_other_words_mean_the_same(draw, prompt, means):
 def test_every_size_shows_one_right_shape(draw, width, height):
     prompt = PROMPTS[1]
     assert seen_in(draw(prompt, width=width, height=height)) == wanted(prompt)
+
+
+RED_CIRCLE = (210, 190, 400, 380)  # to the right of the middle and below it
+
+
+@pytest.fixture
+def picture():
+    """A red circle on white, as no model drew it."""
+    image = Image.new("RGB", (512, 512), "white")
+    ImageDraw.Draw(image).ellipse(RED_CIRCLE, fill=(220, 30, 30))
+    return np.asarray(image)
+
+
+def test_a_low_strength_keeps_the_pictures_colour_and_place(draw, picture):
+    made = draw("a star on a white background", image=png(picture), strength=0.3)
+    assert look(made).colour == "red"
+    assert look(made).centre == pytest.approx((0.6, 0.56), abs=0.03)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_high_strength_follows_the_prompt(draw, picture, prompt):
+    assert seen_in(draw(prompt, image=png(picture), strength=0.9)) == wanted(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a green square on a white background", "a blue circle on a white background"]
+)
+def test_inside_of_a_mask_it_is_painted_as_asked(draw, picture, prompt):
+    mask = white_box(512, 512, 120, 120, 410, 410)
+    given = {"image": png(picture), "mask_image": png(mask), "image_format": "png"}
+    made = draw(prompt, strength=0.9, **given)
+    assert seen_in(made) == wanted(prompt)
+    np.testing.assert_array_equal(np.asarray(made)[mask == 0], picture[mask == 0])
 
 
 def test_width_and_height_are_not_swapped(draw):

@@ -5,7 +5,7 @@ import shutil
 import lora_files
 import pytest
 import torch
-from drawing import differ, draw, load
+from drawing import differ, draw, draw_on_white, load
 from torch._dynamo.utils import counters
 
 from flux_worker.engine import compile_cache
@@ -57,6 +57,7 @@ def test_a_later_worker_draws_the_same_without_compiling(cache, pipe, caplog, tm
     for width, height in zip(sides, reversed(sides), strict=True):
         given = {"width": width, "height": height, "num_inference_steps": 4}
         assert differ(draw(later, **given), draw(pipe, **given)) < 0.05
+    assert differ(draw_on_white(later), draw_on_white(pipe)) < 0.05
     loras = [(lora_files.adapter(tmp_path, pipe.loras.layers), 4.0)]
     assert differ(draw(later, loras), draw(pipe, loras)) < 0.05
     assert differ(draw(later, loras), draw(later)) > 1

@@ -40,6 +40,12 @@ def test_a_sound_worker_passes_and_leaves_nothing_behind(checks, s3):
     assert listed["KeyCount"] == 0
 
 
+def test_a_model_that_needs_a_picture_is_warmed_up_with_a_blank_one(checks, pipe):
+    with counting_calls(pipe.vae.encoder) as encoded:
+        checks(flux_model="kontext")
+    assert len(encoded) == 1
+
+
 def test_a_worker_without_a_bucket_passes(checks):
     none = ("endpoint_url", "access_key_id", "secret_access_key", "name")
     checks(**{f"bucket_{name}": None for name in none})

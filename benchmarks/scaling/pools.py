@@ -38,8 +38,8 @@ class Pool:
 
 H100_RATE = 989
 KONTEXT = 2.3
-"""How many times as long an image of Kontext takes, estimated: the picture that it edits stands
-beside the image, so twice the latents pass through each layer, and attention grows by more."""
+"""How many times as long an image of Kontext takes, estimated: the latents of its picture stand
+beside the image's, which is 2.2 times the work, more of it in attention (docs/performance.md)."""
 
 
 def _estimated(rate: float) -> float:

@@ -14,7 +14,7 @@ from loopback import Incoming, serving
 from PIL import Image
 
 from flux_worker.contract import pricing
-from flux_worker.contract.catalog import DEV
+from flux_worker.contract.catalog import DEV, ServedModel
 from flux_worker.contract.request import ImageRequest
 from flux_worker.errors import InvalidRequest
 
@@ -27,6 +27,7 @@ class FluxEndpoint:
     """What it breaks, and what it was asked."""
 
     fault: str = ""
+    model: ServedModel = DEV
     url: str = ""
     files: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class FluxEndpoint:
     def _job(self, job_input: dict[str, Any]) -> dict[str, Any]:
         job_id = f"job-{len(self.jobs)}"
         try:
-            asked, _ = ImageRequest.parse(job_input, DEV)
+            asked, _ = ImageRequest.parse(job_input, self.model)
         except InvalidRequest as error:
             return self._refused(job_id, str(error))
         if asked.num_inference_steps == 50:
@@ -105,7 +106,7 @@ class FluxEndpoint:
         return job
 
     def _output(self, asked: ImageRequest, job_id: str) -> dict[str, Any]:
-        cost: Any = float(pricing.cost(asked.width, asked.height, DEV.price))
+        cost: Any = float(pricing.cost(asked.width, asked.height, self.model.price))
         image_format = "jpeg" if self.fault == "makes JPEG alone" else asked.image_format
         content = self._picture(asked, image_format)
         self.files[job_id] = (f"image/{image_format}", content)
@@ -164,9 +165,9 @@ class FluxEndpoint:
 
 
 @contextmanager
-def flux_endpoint(fault: str = "") -> Iterator[FluxEndpoint]:
+def flux_endpoint(fault: str = "", model: ServedModel = DEV) -> Iterator[FluxEndpoint]:
     """Serve one."""
-    endpoint = FluxEndpoint(fault)
+    endpoint = FluxEndpoint(fault, model)
     with serving(endpoint.handle) as endpoint.url:
         yield endpoint
         endpoint.over.set()

@@ -232,9 +232,9 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [name for name in MODELS if "inpainting" in MODELS[name].tasks])
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_shipped_examples_are_requests_of_every_model(example, model):
+def test_the_shipped_examples_are_requests_of_every_model_that_makes_images(example, model):
     _, unread = ImageRequest.parse(EXAMPLES[example], MODELS[model])
     assert unread == []
 

@@ -38,4 +38,4 @@ def test_the_documented_costs_are_the_pools():
         for line in page.splitlines()
         if re.match(r"\| `[A-Z]+_\d", line)
     ]
-    assert [(row[0], *row[2:6]) for row in told] == rows()
+    assert [(row[0], *row[2:7]) for row in told] == rows()

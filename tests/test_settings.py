@@ -146,7 +146,9 @@ def test_a_wrong_value_is_named_with_what_it_may_be(monkeypatch, name, value):
 
 def test_a_model_that_is_not_served_is_told_from_those_that_are(monkeypatch):
     monkeypatch.setenv("FLUX_MODEL", "pro")
-    with pytest.raises(CannotStart, match="FLUX_MODEL: must be one of dev, schnell, krea-dev"):
+    with pytest.raises(
+        CannotStart, match="FLUX_MODEL: must be one of dev, schnell, krea-dev, kontext"
+    ):
         Settings.from_environment()
 
 

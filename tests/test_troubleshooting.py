@@ -35,7 +35,6 @@ UNSAID = {
     # They are sent to servers, given to the model, or looked for in what a library says.
     *("public, max-age=604800, immutable", "bytes …-", "a red circle", "out of memory"),
     "Written by flux-worker when it starts, to be fetched and removed:",
-    "enable_safety_checker maxPollAttempts pollIntervalMillis strength prompt_strength",
     # The kind of the error is told, or another sentence: these messages aren't.
     *("status …", "jobsToStop is no list.", "The answer is too long.", "the Hub names no commit"),
     *("… is nested too deeply", "… is no JSON object"),

@@ -37,6 +37,9 @@ class Pool:
 
 
 H100_RATE = 989
+KONTEXT = 2.3
+"""How many times as long an image of Kontext takes, estimated: the latents of its picture stand
+beside the image's, which is 2.2 times the work, more of it in attention (docs/performance.md)."""
 
 
 def _estimated(rate: float) -> float:
@@ -103,7 +106,7 @@ def by_cost() -> list[str]:
 
 
 def rows() -> list[tuple[str, ...]]:
-    """Return the pools by cost, as docs/costs.md has them."""
+    """Return the pools by cost, as docs/costs.md has them; the last cell is Kontext's."""
     return [
         (
             f"`{name}`",
@@ -111,10 +114,12 @@ def rows() -> list[tuple[str, ...]]:
             f"${pool.price:.5f}",
             f"{pool.seconds:.1f}{'' if pool.published else ' (est.)'}",
             f"${pool.dollars:.4f}",
+            f"${KONTEXT * pool.dollars:.4f} (est.)",
         )
         for name, pool in ((name, POOLS[name]) for name in by_cost())
     ]
 
 
 if __name__ == "__main__":
-    print(markdown(("pool", "GB", "price, $/s", "s an image", "$ an image"), rows()))
+    head = ("pool", "GB", "price, $/s", "s an image", "$ an image", "$ an image of Kontext")
+    print(markdown(head, rows()))

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from benchmarks.scaling.pools import KONTEXT as KONTEXTS_FACTOR
 from benchmarks.scaling.pools import POOLS, PRICES_OF, by_cost
 from builder.deploy.api import Gpu
 from flux_worker.contract import pricing
-from flux_worker.contract.catalog import DEV, ServedModel
+from flux_worker.contract.catalog import DEV, KONTEXT, ServedModel
 
 SIDE = 1024
 """Pixels of the image that is priced, the default size."""
@@ -35,9 +36,9 @@ def hour(pool: str, today: Mapping[str, float | None]) -> float | None:
 def image(pool: str, model: ServedModel, today: Mapping[str, float | None]) -> float | None:
     """Dollars for the seconds of one image of the default size, where these are known."""
     price = hour(pool, today)
-    if pool not in POOLS or price is None or not _is_measured(model):
+    if pool not in POOLS or price is None or (seconds := _seconds(pool, model)) is None:
         return None
-    return POOLS[pool].seconds * price / 3600
+    return seconds * price / 3600
 
 
 def default_pools() -> list[str]:
@@ -60,7 +61,7 @@ def lines(
                 pool,
                 _cards(pool),
                 "unknown" if per_hour is None else f"{per_hour:.2f}",
-                "unknown" if per_image is None else f"{per_image:.4f} ({_source(pool)})",
+                "unknown" if per_image is None else f"{per_image:.4f} ({_source(pool, model)})",
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -85,10 +86,16 @@ def _is_measured(model: ServedModel) -> bool:
     return model.guidance_embeds and model.parameters == MEASURED_OF
 
 
-def _source(pool: str) -> str:
-    published = POOLS[pool].published
+def _seconds(pool: str, model: ServedModel) -> float | None:
+    if model is KONTEXT:
+        return KONTEXTS_FACTOR * POOLS[pool].seconds
+    return POOLS[pool].seconds if _is_measured(model) else None
+
+
+def _source(pool: str, model: ServedModel) -> str:
+    published = POOLS[pool].published if _is_measured(model) else None
     source = published.source.split()[0].rstrip(",") if published else "estimated"
-    return f"{POOLS[pool].seconds:.3g} s, {source}"
+    return f"{_seconds(pool, model):.3g} s, {source}"
 
 
 def _cards(pool: str) -> str:

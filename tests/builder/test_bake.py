@@ -167,9 +167,18 @@ def test_an_image_serves_the_fine_tune_that_is_in_it(
     assert search()[0] == str(snapshot(tmp_path, "somebody/tuned"))
 
 
+def test_an_image_serves_a_fine_tune_that_edits_as_kontext(bake, tmp_path, repository):
+    index = repository / "model_index.json"
+    index.write_text(index.read_text().replace("FluxPipeline", "FluxKontextPipeline"))
+    with hub({"somebody/tuned": repository}) as server:
+        assert bake(server.url, "somebody/tuned")[0] == ""
+    read = Settings.from_environment(tmp_path / "baked")
+    assert (read.flux_model, read.model_path) == ("kontext", f"somebody/tuned@{COMMIT}")
+
+
 def test_a_model_that_is_none_is_refused(bake):
     reason, _ = bake("http://127.0.0.1:9", "somebody/tuned", BAKE_MODEL="sdxl")
-    assert reason == "BAKE_MODEL must be one of dev, schnell, krea-dev."
+    assert reason == "BAKE_MODEL must be one of dev, schnell, krea-dev, kontext."
 
 
 def test_a_gated_repository_names_the_secret_by_what_is_wrong_with_it(bake, tmp_path, repository):

@@ -6,7 +6,16 @@ from decimal import Decimal
 import pytest
 from conftest import SMALL, run
 
-from flux_worker.contract.catalog import DEV, MODELS, SCHNELL, Bounds, Parameters, Price
+from flux_worker.contract.catalog import (
+    DEV,
+    KONTEXT,
+    MODELS,
+    PICTURES,
+    SCHNELL,
+    Bounds,
+    Parameters,
+    Price,
+)
 from flux_worker.contract.formats import FORMATS
 from flux_worker.contract.request import ImageRequest
 
@@ -23,12 +32,31 @@ def test_the_documented_contracts():
         "height": 1024,
         "guidance": 7.5,
         "true_cfg_scale": 2.0,
+        "strength": 0.8,
         "seed": -1,
         "image_format": "jpeg",
     }
     assert SCHNELL.endpoint_id == "black-forest-labs-flux-1-schnell"
     assert SCHNELL.price == Price(Decimal("0.0024"), "megapixel")
     assert SCHNELL.parameters.num_inference_steps == Bounds(1, 8, 4)
+
+
+def test_kontexts_documented_contract():
+    """https://docs.runpod.io/public-endpoints/models/flux-kontext-dev."""
+    assert KONTEXT.endpoint_id == "black-forest-labs-flux-1-kontext-dev"
+    assert KONTEXT.price == Price(Decimal("0.025"), "image")
+    assert KONTEXT.parameters.num_inference_steps == Bounds(1, 50, 28)
+    assert KONTEXT.parameters.guidance == Bounds(0.0, 10.0, 2.0)
+    assert KONTEXT.parameters.image_format == "png"
+    sides = KONTEXT.parameters.width, KONTEXT.parameters.height
+    assert [side.default for side in sides] == [1024, 1024]
+
+
+@BY_NAME
+def test_a_models_tasks_are_told_apart_by_their_pictures(model):
+    assert len({PICTURES[task] for task in model.tasks}) == len(model.tasks)
+    begins = any(task in ("image-to-image", "inpainting") for task in model.tasks)
+    assert (model.parameters.strength is not None) == begins
 
 
 def test_models_are_found_by_their_names():

@@ -1,15 +1,22 @@
 import asyncio
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+import torch
 from conftest import run
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    FluxImg2ImgPipeline,
+    FluxInpaintPipeline,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flux_worker.contract.catalog import DEV, SCHNELL, Bounds
+from flux_worker.contract.catalog import DEV, KONTEXT, MODELS, SCHNELL, Bounds
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.storage import Storage
 from flux_worker.errors import GenerationFailed, InvalidRequest
@@ -54,6 +61,8 @@ def test_defaults_are_the_documented_ones():
         ("guidance", 0, 10, DEV),
         ("true_cfg_scale", 1, 10, DEV),
         ("seed", -1, 2**63 - 1, DEV),
+        ("strength", 0, 1, DEV),
+        ("strength", 0, 1, SCHNELL),
     ],
 )
 def test_limits_are_inclusive_and_nothing_beyond_is_accepted(key, low, high, model):
@@ -87,6 +96,110 @@ def test_guidance_is_a_finite_number(value):
 
 def test_guidance_zero_is_kept():
     assert parse(guidance=0).guidance == 0.0
+
+
+PICTURE = "https://example.com/fox.png?secret"
+
+
+def test_the_documented_request_of_kontext_and_its_defaults():
+    """https://docs.runpod.io/public-endpoints/models/flux-kontext-dev."""
+    documented = {
+        "negative_prompt": "",
+        "seed": -1,
+        "num_inference_steps": 28,
+        "guidance": 2,
+        "size": "1024*1024",
+        "output_format": "png",
+        "enable_safety_checker": True,
+    }
+    request = parse(KONTEXT, image=PICTURE, **documented)
+    assert request.model_copy(update={"seed": 1}) == parse(KONTEXT, image=PICTURE, seed=1)
+    assert (request.width, request.height, request.image_format) == (1024, 1024, "png")
+    assert (request.guidance, request.num_inference_steps, request.strength) == (2.0, 28, None)
+
+
+def test_kontext_has_no_strength():
+    assert error_of(KONTEXT, image=PICTURE, strength=0.5) == (
+        "Invalid parameter: strength is no parameter of FLUX.1-Kontext-dev: leave it out"
+    )
+    assert parse(KONTEXT, image=PICTURE).steps == 28
+
+
+def test_a_strength_counts_only_where_there_is_a_picture():
+    assert parse(strength=0.1).steps == 28
+    assert parse(strength=0.1, image=PICTURE).steps == 3
+    assert parse(image=PICTURE).steps == 23
+
+
+STRENGTHS = [*(n / 100 for n in range(1, 101)), 1 / 3, 1e-9, 1e-17, 5e-324, 0.999999, 1 - 2**-53]
+
+
+@pytest.mark.parametrize("pipeline", [FluxImg2ImgPipeline, FluxInpaintPipeline])
+@pytest.mark.parametrize("steps", range(1, 51))
+def test_the_steps_that_run_are_diffusers_own(pipeline, steps):
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(steps, device="cpu")
+    pipe = SimpleNamespace(scheduler=scheduler)
+    for strength in STRENGTHS:
+        request = parse(image=PICTURE, strength=strength, num_inference_steps=steps)
+        passed = max(strength, 1 / steps)
+        timesteps, run = pipeline.get_timesteps(pipe, steps, passed, torch.device("cpu"))
+        assert request.steps == run == len(timesteps), strength
+        assert request.steps >= steps * strength - 1e-9
+
+
+@pytest.mark.parametrize("steps", range(1, 51))
+def test_no_strength_runs_no_step_and_the_whole_runs_them_all(steps):
+    assert parse(image=PICTURE, strength=0, num_inference_steps=steps).steps == 0
+    assert parse(image=PICTURE, strength=1, num_inference_steps=steps).steps == steps
+
+
+@pytest.mark.parametrize("value", [True, "0.5", math.nan, -0.01, 1.01, []])
+@pytest.mark.parametrize("picture", [{}, {"image": PICTURE}])
+def test_a_strength_is_a_number_from_0_to_1(value, picture):
+    assert "strength must be" in error_of(strength=value, **picture)
+
+
+def test_a_picture_decides_the_sides_that_are_left_to_it():
+    def sized(model=DEV, **given):
+        request = parse(model, image=PICTURE, **given).sized_by(900, 600, model)
+        return request.width, request.height
+
+    assert sized() == (900, 600)
+    assert sized(width=450) == (450, 300)
+    assert sized(height=300) == (450, 300)
+    assert sized(width=512, height=512) == (512, 512)
+    assert sized(size="768*512") == (768, 512)
+    assert sized(aspect_ratio="1:1") == (1024, 1024)
+    assert sized(image_size="square") == (512, 512)
+    assert sized(KONTEXT) == (1024, 1024)
+    assert parse().sized_by(900, 600, DEV).width == 1024
+
+
+def test_a_size_is_decided_once_and_the_rest_stays():
+    request = parse(image=PICTURE, mask_image=PICTURE, seed=3, strength=0.5)
+    once = request.sized_by(900, 600, DEV)
+    assert once.sized_by(300, 300, DEV) == once
+    assert (once.task, once.seed, once.steps) == ("inpainting", 3, request.steps)
+
+
+def test_a_picture_in_whose_shape_nothing_is_made_is_refused():
+    with pytest.raises(InvalidRequest, match="image is 3000x300, and in that shape it would be"):
+        parse(image=PICTURE).sized_by(3000, 300, DEV)
+    assert parse(image=PICTURE, width=512, height=256).sized_by(3000, 300, DEV).height == 256
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_pictures_address_is_not_shown_when_the_request_is_printed(model):
+    assert "secret" not in repr(parse(model, image=PICTURE))
+
+
+@pytest.mark.parametrize("name", ["image", "mask_image"])
+def test_runpods_words_are_in_the_refusal_of_a_picture_and_its_address_is_not(name):
+    message = error_of(**{"image": PICTURE, name: "http://example.com/secret.png"})
+    assert "Invalid image URL" in message
+    assert name in message
+    assert "secret" not in message
 
 
 def test_null_is_the_default_for_every_optional_key():
@@ -163,7 +276,8 @@ def test_a_misspelt_parameter_is_refused_with_a_suggestion():
 
 
 @pytest.mark.parametrize(
-    "key", ["strength", "enable_safety_checker", "maxPollAttempts", "pollIntervalMillis", "user"]
+    "key",
+    ["prompt_strength", "enable_safety_checker", "maxPollAttempts", "pollIntervalMillis", "user"],
 )
 def test_keys_of_other_models_are_ignored_and_named(key):
     request, unread = ImageRequest.parse({"prompt": "x", "seed": 1, key: "y"}, DEV)

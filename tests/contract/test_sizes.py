@@ -1,9 +1,12 @@
 """Sizes by other names than the sides': what they mean, and which wins."""
 
 import pytest
+from hypothesis import given as every
+from hypothesis import strategies as st
 
-from flux_worker.contract.catalog import DEV, MODELS
+from flux_worker.contract.catalog import DEV, KONTEXT, MODELS
 from flux_worker.contract.request import ImageRequest
+from flux_worker.contract.sizes import of_picture
 from flux_worker.errors import InvalidRequest
 
 
@@ -88,7 +91,8 @@ def test_an_aspect_ratio_is_a_megapixel_in_that_shape(ratio, expected):
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("ratio", ["1:1", "16:9", "9:16", "2:3", "5:4", "21:9", "1:6"])
 def test_a_ratio_costs_no_more_than_the_default_size_and_a_bit(model, ratio):
-    request = ImageRequest.parse({"prompt": "x", "aspect_ratio": ratio}, model)[0]
+    given = {"prompt": "x", "aspect_ratio": ratio, "image": "https://example.com/x.png"}
+    request = ImageRequest.parse(given, model)[0]
     across, down = map(int, ratio.split(":"))
     assert request.width * request.height <= 1.02 * 1024**2
     assert request.width / request.height == pytest.approx(across / down, rel=0.03)
@@ -115,3 +119,67 @@ def test_the_more_exact_way_wins():
     assert sides(**everything) == (300, 310)
     del everything["size"]
     assert sides(**everything) == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("picture", "made"),
+    [
+        ((800, 600), (800, 600)),
+        ((801, 599), (801, 599)),
+        ((256, 1536), (256, 1536)),
+        ((100, 100), (256, 256)),
+        ((100, 200), (256, 512)),
+        ((4000, 3000), (1536, 1152)),
+        ((3000, 4000), (1152, 1536)),
+        ((6000, 1000), (1536, 256)),
+        ((50, 300), (256, 1536)),
+    ],
+)
+def test_an_image_is_as_large_as_its_picture_as_far_as_images_may_be(picture, made):
+    assert of_picture(picture, {}, DEV) == made
+
+
+sides_of_pictures = st.integers(1, 20_000)
+
+
+@every(width=sides_of_pictures, height=sides_of_pictures)
+def test_it_keeps_the_pictures_shape_or_is_refused(width, height):
+    found = of_picture((width, height), {}, DEV)
+    if isinstance(found, str):
+        assert max(width, height) > 5.9 * min(width, height)
+    else:
+        assert all(256 <= side <= 1536 for side in found)
+        # To the pixel to which the sides are rounded.
+        assert abs(found[0] * height - found[1] * width) <= max(width, height)
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({"width": 400}, (400, 300)),
+        ({"height": 300}, (400, 300)),
+        ({"width": 1536}, (1536, 1152)),
+    ],
+)
+def test_of_one_side_the_other_follows_in_the_pictures_shape(given, made):
+    assert of_picture((800, 600), given, DEV) == made
+
+
+@pytest.mark.parametrize("given", [{"width": 256}, {"height": 1500}])
+def test_a_side_that_leaves_no_room_for_the_other_is_refused(given):
+    told = of_picture((1600, 900), given, DEV)
+    assert "image is 1600x900, and in that shape it would be made" in told
+    assert "send a width and a height between 256 and 1536" in told
+
+
+def test_kontext_takes_every_way_to_ask_for_a_size():
+    def sides(**given):
+        picture = {"prompt": "x", "image": "https://example.com/x.png"}
+        request = ImageRequest.parse({**picture, **given}, KONTEXT)[0]
+        return request.width, request.height
+
+    assert sides() == (1024, 1024)
+    assert sides(size="1328*1328") == (1328, 1328)
+    assert sides(aspect_ratio="16:9") == (1360, 768)
+    assert sides(image_size="landscape_4_3") == (1024, 768)
+    assert sides(width=512, height=300) == (512, 300)

@@ -56,8 +56,8 @@ def test_a_transformer_that_takes_an_image_besides_is_refused(weights):
     change(weights / "transformer/config.json", in_channels=24 * latent)
     assert refusal(weights) == (
         f"The transformer of somebody/flux takes {24 * latent} channels, and FLUX.1-dev's takes "
-        f"{4 * latent}: more are those of FLUX.1-Fill, Canny and Depth, which need an image "
-        "besides the text. Set MODEL_PATH to weights for text alone."
+        f"{4 * latent}: more are those of FLUX.1-Fill, Canny and Depth, which aren't served. Set "
+        "MODEL_PATH to weights of another model."
     )
 
 

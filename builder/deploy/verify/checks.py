@@ -38,7 +38,7 @@ def envelope(job: dict[str, Any]) -> None:
 
 
 def cost(output: dict[str, Any], width: int, height: int, price: Price) -> str:
-    """The price times the pixels, rounded up after the tenth decimal."""
+    """The price, of the pixels or of the image, rounded up after the tenth decimal."""
     expected = pricing.cost(width, height, price)
     told = output["cost"]
     if not _is_number(told):

@@ -63,16 +63,19 @@ class _Checks:
         check = self.report.check
         check("health", lambda: checks.health(self.endpoint.health()))
         steps = self.chosen.steps
-        first = self._made("the documented request", requests.documented(steps), sync=True)
+        first = self._made(
+            "the documented request", requests.documented(self.model, steps), sync=True
+        )
         if first is None:
             self.report.skip("everything else", "the first job didn't bring a picture")
             return
         self._variations()
-        self._made("an odd size", requests.odd(steps), sync=False)
-        sentence = _refusal(requests.invalid(), self.model)
+        self._made("an odd size", requests.odd(self.model, steps), sync=False)
+        invalid = requests.invalid(self.model)
+        sentence = _refusal(invalid, self.model)
         check(
             "an invalid request",
-            lambda: checks.refusal(self.endpoint.runsync(requests.invalid()), sentence),
+            lambda: checks.refusal(self.endpoint.runsync(invalid), sentence),
         )
         check("cancelling", self._cancel)
 
@@ -82,15 +85,15 @@ class _Checks:
         job = check(f"{what}: answer", lambda: self._answered(asked, sync=sync))
         if job is None:
             return None
-        output, given = job["output"], {**self.model.parameters.defaults(), **asked}
-        width, height, url = given["width"], given["height"], output["image_url"]
+        output, (given, _) = job["output"], ImageRequest.parse(asked, self.model)
+        width, height, url = given.width, given.height, output["image_url"]
         ttl = self.chosen.url_ttl or SEVEN_DAYS
         check(f"{what}: cost", lambda: checks.cost(output, width, height, self.price))
         check(f"{what}: expiry", lambda: checks.expiry(url, self.chosen.images, ttl))
         picture = check(f"{what}: picture without a key", lambda: pictures.fetch(url))
         if picture is not None:
             check(f"{what}: size", lambda: checks.size(picture, width, height))
-            check(f"{what}: format", lambda: checks.format_of(picture, given["image_format"]))
+            check(f"{what}: format", lambda: checks.format_of(picture, given.image_format))
         return picture
 
     def _answered(self, asked: dict[str, Any], *, sync: bool) -> dict[str, Any]:
@@ -103,7 +106,7 @@ class _Checks:
 
     def _variations(self) -> None:
         check = self.report.check
-        asked = requests.plain(self.chosen.steps)
+        asked = requests.plain(self.model, self.chosen.steps)
         plain = self._made("png", asked, sync=False)
         again = check("the same seed: answer", lambda: self._picture(asked))
         if plain is None or again is None:

@@ -9,8 +9,8 @@ from flux_worker.adapters.trainers import Metadata
 CONTROL = re.compile(r"(query|key)_norm$|\bnorm_(added_)?[qk]$")
 """Black Forest Labs' and diffusers' names of what only Canny and Depth LoRAs change."""
 CONTROL_LORA = (
-    "is a control LoRA (Canny or Depth), which takes a picture as input: images are made from text "
-    "alone"
+    "is a control LoRA (Canny or Depth), which isn't supported: it takes a picture in channels of "
+    "its own"
 )
 FAMILIES = {
     "SDXL or Stable Diffusion": r"(down|up|input|output|mid|middle)_blocks?[._]",

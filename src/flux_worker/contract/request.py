@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from flux_worker.contract import foreign, sizes, spelling, tasks
+from flux_worker.contract import foreign, sizes, spelling, task_choice
 from flux_worker.contract.catalog import ServedModel, Task
 from flux_worker.contract.loras import Lora, Loras
 from flux_worker.contract.pictures import Picture
@@ -104,14 +104,14 @@ class ImageRequest(BaseModel):
         if len(job_input) > MAX_KEYS:
             raise InvalidRequest(f"input must have at most {MAX_KEYS} keys (got {len(job_input)})")
         given = {str(key): value for key, value in job_input.items() if value is not None}
-        given = {key: given[key] for key in given if not tasks.is_no_picture(key, given[key])}
-        faults, unread = _judge_unknown_keys(given)
+        given = {key: given[key] for key in given if not task_choice.is_no_picture(key, given[key])}
+        faults, unread = _judge_unknown_keys(given, model)
         sent_as: dict[str, str] = {}
         for alias, name in foreign.ALIASES.items():
             if alias in given and name not in given:
                 given[name], sent_as[name] = given[alias], alias
         faults += sizes.expand(given, model)
-        task, mismatch = tasks.choose(given, model)
+        task, mismatch = task_choice.choose(given, model)
         faults += mismatch
         try:
             request = cls.model_validate(
@@ -152,13 +152,16 @@ def _sentences(error: ValidationError, sent_as: Mapping[str, str]) -> Iterable[s
         yield f"{place} {RULES.get(fault['type'], fault['msg'])}"
 
 
-def _judge_unknown_keys(given: Mapping[str, object]) -> tuple[list[str], list[str]]:
+def _judge_unknown_keys(
+    given: Mapping[str, object], model: ServedModel
+) -> tuple[list[str], list[str]]:
+    with_picture = foreign.brings_picture(given)
     names = [*ImageRequest.model_fields, *foreign.ALIASES, *sizes.KEYS]
     faults, unread = [], []
     for key, value in given.items():
         if key in names:
             continue
-        if fault := foreign.refusal(key, value, given):
+        if fault := foreign.refusal(key, value, given, model, with_picture=with_picture):
             faults.append(fault)
         elif not foreign.is_known(key) and (meant := spelling.meant(key, names)):
             faults.append(f"'{shown(key)[1:-1]}' is not a parameter; did you mean '{meant}'?")

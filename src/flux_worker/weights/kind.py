@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flux_worker.contract.catalog import DEV, SCHNELL, ServedModel
+from flux_worker.contract.catalog import DEV, KONTEXT, SCHNELL, ServedModel
 from flux_worker.errors import CannotStart
 from flux_worker.weights import layout
 from flux_worker.weights.layout import WEIGHTS
@@ -37,8 +37,8 @@ def refuse_others(folder: Path, wanted: str, model: ServedModel) -> None:
     if isinstance(channels, int) and isinstance(latent, int) and channels != PACKED * latent:
         raise CannotStart(
             f"The transformer of {wanted} takes {channels} channels, and {model.title}'s takes "
-            f"{PACKED * latent}: more are those of FLUX.1-Fill, Canny and Depth, which need an "
-            "image besides the text. Set MODEL_PATH to weights for text alone."
+            f"{PACKED * latent}: more are those of FLUX.1-Fill, Canny and Depth, which aren't "
+            "served. Set MODEL_PATH to weights of another model."
         )
 
 
@@ -52,5 +52,7 @@ def quantized(wanted: str, how: str) -> CannotStart:
 
 def likely(folder: Path) -> ServedModel:
     """Return the model whose contract a fine-tune's weights are most likely made for."""
+    if layout.pipeline_class(folder) in KONTEXT.pipeline_classes:
+        return KONTEXT
     takes_guidance = layout.configured(folder, "transformer", "guidance_embeds") is True
     return DEV if takes_guidance else SCHNELL

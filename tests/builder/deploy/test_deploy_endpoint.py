@@ -69,11 +69,21 @@ def test_the_plan_tells_what_an_hour_and_an_image_cost_by_todays_catalog(deploy)
     assert "idle seconds" in said
 
 
-@pytest.mark.parametrize(("model", "is_known"), [("krea-dev", True), ("schnell", False)])
+@pytest.mark.parametrize(
+    ("model", "is_known"), [("krea-dev", True), ("schnell", False), ("kontext", True)]
+)
 def test_an_images_cost_is_told_where_its_seconds_are_known(deploy, model, is_known):
     _, said = deploy("plan", *NEW, "--model", model, "--pools", "ADA_80_PRO")
     row = next(line for line in said.splitlines() if line.startswith("ADA_80_PRO"))
     assert ("unknown" in row) is not is_known
+
+
+def test_an_endpoint_of_kontext_is_planned_with_its_own_estimate_and_price(deploy):
+    _, said = deploy("plan", *NEW, "--model", "kontext", "--pools", "ADA_80_PRO")
+    row = next(line for line in said.splitlines() if line.startswith("ADA_80_PRO"))
+    assert row.endswith(" s, estimated)")
+    assert "The public endpoint's price for FLUX.1-Kontext-dev: $0.0250 an image." in said
+    assert "black-forest-labs/FLUX.1-Kontext-dev, to be chosen afterwards" in said
 
 
 def test_without_a_key_the_plan_goes_by_the_dated_table(runpod, deploy, monkeypatch):

@@ -11,8 +11,9 @@ from running_platform import DEV, SCHNELL, serving_both
 from builder.deploy import __main__
 from builder.deploy.verify import pictures, requests
 from builder.deploy.verify.report import Differs
-from flux_worker.contract.catalog import MODELS
+from flux_worker.contract.catalog import KONTEXT, MODELS
 from flux_worker.contract.request import ImageRequest
+from flux_worker.errors import InvalidRequest
 
 JOBS = ("--wait", "20")
 BREAK_MORE = ("answers data URLs", "answers half a host", "answers a path", "draws at random")
@@ -206,10 +207,35 @@ def test_nothing_that_listens_is_said(verify):
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
 def test_the_requests_are_ones_that_the_worker_takes(model):
-    asked = [requests.documented(None), requests.odd(None), requests.long_one(model)]
-    varied = [requests.plain(None), *requests.variations(model, None).values()]
+    asked = [requests.documented(model, None), requests.odd(model, None), requests.long_one(model)]
+    varied = [requests.plain(model, None), *requests.variations(model, None).values()]
     for job_input in [*asked, *varied]:
-        ImageRequest.parse(job_input, model)
+        _, unread = ImageRequest.parse(job_input, model)
+        assert set(unread) <= {"enable_safety_checker"}
+    with pytest.raises(InvalidRequest, match=r"^Invalid parameter: width must be between [^;]*$"):
+        ImageRequest.parse(requests.invalid(model), model)
+
+
+def test_an_endpoint_of_kontext_is_sent_a_picture_and_charges_by_the_image(verify):
+    with flux_endpoint(model=KONTEXT) as endpoint:
+        code, differing, said = verify(f"{endpoint.url}/v2/{KONTEXT.endpoint_id}")
+    assert (code, differing) == (0, [])
+    for line in (
+        "the documented request: cost: $0.025\n",
+        "the documented request: size: 1024×1024\n",
+        "the documented request: format: image/png\n",
+        "an odd size: cost: $0.025\n",
+        "an invalid request: Invalid parameter: width must be between 256 and 1536 (got 2000)\n",
+    ):
+        assert f"ok: {line}" in said
+    assert "adds up to $0.175" in said
+
+
+def test_an_endpoint_that_charges_kontext_by_the_megapixel_is_found_out(verify):
+    with flux_endpoint("charges too much", model=KONTEXT) as endpoint:
+        code, differing, _ = verify(f"{endpoint.url}/v2/abc", "--model", "kontext")
+    assert code == 1
+    assert "cost: expected 0.025 for 1024×1024, got 0.026" in differing[0]
 
 
 @pytest.fixture(scope="module")

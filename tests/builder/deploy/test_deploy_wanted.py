@@ -32,7 +32,7 @@ def test_the_documented_file_is_one(tmp_path):
     ("given", "sentence"),
     [
         ({"modle": "dev"}, "modle is unknown: there are name, image, model"),
-        ({"model": "pro"}, "model must be one of dev, schnell, krea-dev"),
+        ({"model": "pro"}, "model must be one of dev, schnell, krea-dev, kontext"),
         ({"pools": ["A", "B", "C", "D"]}, "pools"),
         ({"pools": ["A", "A"]}, "names a pool twice"),
         ({"workers_min": 4, "workers_max": 2}, "workers_min (4) is more than workers_max (2)"),

@@ -10,7 +10,12 @@ NAMES = ("image", "mask_image")
 
 def is_no_picture(key: str, value: object) -> bool:
     """Whether this is a picture's parameter that some clients send without one."""
-    return key in NAMES and isinstance(value, str) and not value.strip()
+    return key in NAMES and not (value.strip() if isinstance(value, str) else value)
+
+
+def taken(model: ServedModel) -> frozenset[str]:
+    """Return the pictures that the model's tasks begin with, by their parameters."""
+    return frozenset[str]().union(*(PICTURES[task] for task in model.tasks))
 
 
 def choose(given: Mapping[str, object], model: ServedModel) -> tuple[Task, list[str]]:
@@ -19,15 +24,15 @@ def choose(given: Mapping[str, object], model: ServedModel) -> tuple[Task, list[
     for task in model.tasks:
         if PICTURES[task] == pictures:
             return task, []
-    first = model.tasks[0]
-    taken = frozenset[str]().union(*(PICTURES[task] for task in model.tasks))
     faults = [
-        f"{name} is no parameter of {model.title}" for name in NAMES if name in pictures - taken
+        f"{name} is no parameter of {model.title}"
+        for name in NAMES
+        if name in pictures - taken(model)
     ]
     if "image" not in pictures:
         faults.append(
             "mask_image needs image, the picture of which it says what is painted anew"
-            if "mask_image" in taken & pictures
+            if "mask_image" in taken(model) & pictures
             else "image is required"
         )
-    return first, faults
+    return model.tasks[0], faults

@@ -336,6 +336,7 @@ class NeverGenerates:
 
     asked = 0
     layers: ClassVar = {}
+    multiple = 16
 
     async def generate(self, *_: object) -> None:
         self.asked += 1

@@ -4,8 +4,8 @@ What is checked and what is forgiven follows what real clients send: null stands
 some send an empty negative prompt, other names for a key, or keys of other models.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
@@ -62,7 +62,13 @@ class ImageRequest(BaseModel):
     preview: Flag = False
 
     _task: Task = PrivateAttr()
-    _open_sides: tuple[str, ...] = PrivateAttr(())
+    _open_sides: Sequence[str] = PrivateAttr(())
+
+    def model_post_init(self, decided: dict[str, Any]) -> None:
+        """Note what more the request says than its parameters."""
+        self._task = decided["task"]
+        if self.begins_with_picture:
+            self._open_sides = decided["open_sides"]
 
     @property
     def task(self) -> Task:
@@ -113,17 +119,15 @@ class ImageRequest(BaseModel):
         faults += sizes.expand(given, model)
         task, mismatch = task_choice.choose(given, model)
         faults += mismatch
+        decided = {"task": task, "open_sides": [side for side in sizes.SIDES if side not in given]}
         try:
             request = cls.model_validate(
-                {**model.parameters.defaults(), **given}, context=context(model)
+                {**model.parameters.defaults(), **given}, context=context(model) | decided
             )
         except ValidationError as error:
             faults = [*_sentences(error, sent_as), *faults]
         if faults:
             raise InvalidRequest(*faults)
-        request._task = task
-        if request.begins_with_picture:
-            request._open_sides = tuple(side for side in sizes.SIDES if side not in given)
         return request, unread
 
     def sized_by(self, width: int, height: int, model: ServedModel) -> Self:
@@ -138,9 +142,7 @@ class ImageRequest(BaseModel):
         found = sizes.of_picture((width, height), given, model)
         if isinstance(found, str):
             raise InvalidRequest(found)
-        request = self.model_copy(update=dict(zip(sizes.SIDES, found, strict=True)))
-        request._open_sides = ()
-        return request
+        return self.model_copy(update=dict(zip(sizes.SIDES, found, strict=True)))
 
 
 def _sentences(error: ValidationError, sent_as: Mapping[str, str]) -> Iterable[str]:

@@ -8,7 +8,7 @@ Booleans and numeric strings are no numbers, whatever Python thinks of them.
 import json
 import re
 import secrets
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -23,7 +23,7 @@ HALF_PAIR = re.compile("[\ud800-\udfff]")
 NO_UNICODE = "must be valid Unicode (got half a surrogate pair)"
 
 
-def context(model: ServedModel) -> dict[str, ServedModel]:
+def context(model: ServedModel) -> dict[str, Any]:
     """Return the context in which the types here check values."""
     return {"model": model}
 

@@ -7,9 +7,11 @@ from threading import Event
 from urllib.request import urlopen
 
 import lora_files
+import numpy as np
 import pytest
 import torch
 from conftest import SMALL, before_each_pass, counting_calls, failing, run
+from pictures import png, view, white_box
 from PIL import Image
 
 from flux_worker.contract.catalog import DEV
@@ -363,3 +365,67 @@ def test_a_job_whose_files_take_long_keeps_none_waiting(make_worker):
         assert "image_url" in await job
 
     asyncio.run(main())
+
+
+def test_an_image_of_a_picture_has_its_size_and_price_and_tells_nothing_of_it(
+    make_worker, bucket_settings, caplog
+):
+    caplog.set_level("INFO", "flux_worker")
+    picture = png(view(300, 260))
+    asked = {"prompt": "a red circle", "num_inference_steps": 4, "image": picture, "strength": 0.5}
+    answer = run(make_worker(**bucket_settings), asked)
+    file = file_of(answer)
+    assert Image.open(io.BytesIO(file)).size == (300, 260)
+    assert answer["cost"] == 300 * 260 / 1e6 * 0.02
+    [line] = job_lines(caplog)
+    said = {name: line[name] for name in ("task", "steps", "width", "height")}
+    assert said == {"task": "image-to-image", "steps": 2, "width": 300, "height": 260}
+    assert picture[30:60] not in "".join(str(vars(record)) for record in caplog.records)
+    assert read_parameters(file)["strength"] == 0.5
+    assert picture[30:60].encode() not in file
+
+
+def test_kontext_has_a_price_for_an_image(make_worker):
+    asked = {"prompt": "make it blue", "image": png(view(64, 64)), "num_inference_steps": 1}
+    answer = run(make_worker(flux_model="kontext"), {**asked, "size": "512*256"})
+    assert answer["cost"] == 0.025
+    image = Image.open(io.BytesIO(file_of(answer)))
+    assert (image.format, image.size) == ("PNG", (512, 256))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "says"),
+    [
+        ({"image": "data:image/png;base64,iVBORw0KGgo="}, "Invalid parameter: image "),
+        ({"mask_image": png(view(64, 64))}, "mask_image needs image"),
+        ({"image": png(view(900, 90))}, "image is 900x90, and in that shape"),
+        (
+            {"image": png(view(64, 64)), "mask_image": png(white_box(64, 60, 0, 0, 9, 9))},
+            "mask_image must have the shape of image (got 64x60 for 64x64)",
+        ),
+        (
+            {"image": png(view(64, 64)), "mask_image": png(white_box(64, 64, 0, 0, 0, 0))},
+            "mask_image has no white",
+        ),
+        (
+            {"image": png(view(64, 64)), "mask_image": png(np.zeros((64, 64, 4), np.uint8))},
+            "mask_image must not be transparent",
+        ),
+    ],
+)
+def test_a_picture_that_wont_do_is_refused_before_the_model_is_touched(
+    make_worker, pipe, pictures, says
+):
+    with counting_calls(pipe.transformer) as passes:
+        answer = run(make_worker(), {"prompt": "x", "num_inference_steps": 1, **pictures})
+    assert says in answer["error"]
+    assert set(answer) == {"error"}
+    assert not passes
+
+
+def test_at_a_strength_of_0_the_picture_is_delivered_as_any_image(make_worker):
+    asked = {**SMALL, "image": png(view(256, 256)), "strength": 0, "image_format": "png"}
+    answer = run(make_worker(), asked)
+    delivered = np.asarray(Image.open(io.BytesIO(file_of(answer))))
+    np.testing.assert_array_equal(delivered, view(256, 256))
+    assert answer["cost"] == 256 * 256 / 1e6 * 0.02

@@ -89,13 +89,26 @@ def icc(kind: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) 
 
 D50 = struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
 WHITE_POINT = b"XYZ \0\0\0\0" + D50
-GREY_PROFILE = icc(
-    b"mntr",
-    b"GRAY",
-    b"XYZ ",
-    {b"wtpt": WHITE_POINT, b"kTRC": b"curv\0\0\0\0" + struct.pack(">I", 0)},
-)
+LINEAR = b"curv\0\0\0\0" + struct.pack(">I", 0)
+GREY_PROFILE = icc(b"mntr", b"GRAY", b"XYZ ", {b"wtpt": WHITE_POINT, b"kTRC": LINEAR})
 """Grey that is linear in light."""
+PRIMARIES = {
+    b"rXYZ": (0x6FA2, 0x38F5, 0x0390),
+    b"gXYZ": (0x6299, 0xB785, 0x18DA),
+    b"bXYZ": (0x24A0, 0x0F84, 0xB6CF),
+}
+"""Of sRGB, for D50."""
+RGB_PROFILE = icc(
+    b"mntr",
+    b"RGB ",
+    b"XYZ ",
+    {
+        b"wtpt": WHITE_POINT,
+        **{n: b"XYZ \0\0\0\0" + struct.pack(">3I", *xyz) for n, xyz in PRIMARIES.items()},
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), LINEAR),
+    },
+)
+"""Of sRGB's colours, but linear in light."""
 
 
 def press(cyan: tuple[int, int, int]) -> bytes:

@@ -66,11 +66,6 @@ def scans(count):
     return data[:at] + data[at:-2] * count + data[-2:]
 
 
-def zeroed(data):
-    half = len(data) // 2
-    return data[:half] + bytes(len(data) - half)
-
-
 PNG, JPEG, WEBP = (encoded(noise(), form) for form in ("PNG", "JPEG", "WEBP"))
 PROGRESSIVE = encoded(noise(), "JPEG", progressive=True)
 DAMAGED = "is a {} that is damaged, or of a rare form: save it anew"
@@ -102,6 +97,10 @@ REFUSED = {
     "JPEG cut in its header": (JPEG[:100], INCOMPLETE.format("JPEG")),
     "WebP without its last byte": (cut(WEBP, 1), INCOMPLETE.format("WebP")),
     "WebP cut in the middle": (cut(WEBP, len(WEBP) // 2), INCOMPLETE.format("WebP")),
+    "WebP cut between its chunks": (
+        webp((b"VP8L", encoded(noise(), "WEBP", lossless=True)[20:]), (b"EXIF", b"abcd"))[:-12],
+        INCOMPLETE.format("WebP"),
+    ),
     "WebP whose chunk is longer than the file": (
         b"RIFF" + struct.pack("<I", 16) + b"WEBPVP8L" + struct.pack("<I", 10**6) + b"1234",
         INCOMPLETE.format("WebP"),
@@ -241,12 +240,6 @@ def palette(opacity=b""):
     return png(header(2, 1, 8, 3), [b"\0\1"], colours, *extra)
 
 
-def ycck():
-    """A JPEG of CMYK as Photoshop writes it: as luminance and chroma, inverted."""
-    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
-    return encoded(image, "JPEG", quality=100, subsampling=0)
-
-
 def phone():
     """Two pictures in one file, the second of which is a thumbnail."""
     return encoded(
@@ -256,10 +249,6 @@ def phone():
 
 def jpeg(image, **options):
     return encoded(image, "JPEG", quality=100, subsampling=0, **options)
-
-
-def grey(value, **options):
-    return encoded(Image.new("L", (1, 1), value), "PNG", **options)
 
 
 SOUND = {

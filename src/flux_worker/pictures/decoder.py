@@ -52,8 +52,6 @@ def decode(data: bytes) -> Picture:
 
 def _decoded(parts: Parts) -> Picture:
     with Image.open(io.BytesIO(parts.data), formats=(parts.name.upper(),)) as image:
-        if image.size != parts.size:
-            raise damaged(parts.name)
         image.load()
         opacity = colours.alpha(image, parts)
         upright = colours.to_srgb(image, parts.profile)

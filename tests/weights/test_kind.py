@@ -47,9 +47,13 @@ def test_a_fine_tune_that_edits_is_kontext(weights, takes_guidance):
 
 
 def test_text_to_image_and_editing_have_each_their_own_weights(weights):
-    with pytest.raises(CannotStart, match="FLUX.1-Kontext-dev needs those for FluxKontextPipeline"):
+    with pytest.raises(
+        CannotStart, match=r"FLUX\.1-Kontext-dev needs those for FluxKontextPipeline"
+    ):
         kind.refuse_others(weights, "w", KONTEXT)
     index = weights / "model_index.json"
     index.write_text(index.read_text().replace("FluxPipeline", "FluxKontextPipeline"))
-    with pytest.raises(CannotStart, match="holds weights for FluxKontextPipeline, and FLUX.1-dev"):
+    with pytest.raises(
+        CannotStart, match=r"holds weights for FluxKontextPipeline, and FLUX\.1-dev"
+    ):
         kind.refuse_others(weights, "w", DEV)

@@ -11,18 +11,34 @@ import subprocess
 import sys
 
 import aiohttp
+import loopback
 import pytest
 import requests
 import runpod
 from conftest import ROOT, SMALL
-from PIL import Image
-from running_platform import DEV, SCHNELL, serving_both
+from fake_web import certificate
+from PIL import Image, ImageChops, ImageStat
+from running_platform import DEV, KONTEXT, SCHNELL, serving_both, serving_kontext
 
 from builder.demo_loras.judge import look_closely
 
 pytestmark = pytest.mark.real
 
 FEW_STEPS = {"runpod": {"num_inference_steps": 2}}
+
+
+def bluebird():
+    """A picture's file."""
+    picture = Image.new("RGB", (320, 256), "white")
+    picture.paste("blue", (96, 64, 224, 192))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def apart(one, other):
+    """By how much two pictures differ: the mean over pixels and channels, of 0 to 255."""
+    return sum(ImageStat.Stat(ImageChops.difference(one, other.convert("RGB"))).mean) / 3
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +48,56 @@ def platform(s3, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def web():
+    """Return the address of a server by TLS that has a picture at /bluebird.png alone."""
+
+    def give(request):
+        found = request.path == "/bluebird.png"
+        request.answer(200 if found else 404, bluebird() if found else b"no")
+
+    with loopback.serving(give, certificate()[0]) as url:
+        yield url.replace("127.0.0.1", "localhost")
+
+
+@pytest.fixture(scope="module")
+def kontext(s3, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kontext")
+    authority = folder / "authority.pem"
+    authority.write_text(certificate()[1])
+    with serving_kontext(s3, folder, SSL_CERT_FILE=str(authority)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def node(javascript):
     """Run one of the scripts with Node.js and return what it prints."""
     return lambda script, **options: json.loads(javascript(script, json.dumps(options)))
 
 
+def called(node, platform, model, **options):
+    """Call the AI SDK; return the images, or its error."""
+    base = f"{platform.url}/v2/black-forest-labs-{model}"
+    asked = {"model": f"black-forest-labs/{model}", "baseURL": base, "prompt": "x", **options}
+    answer = node("ai_sdk.mjs", **asked)
+    images = answer.get("images", [])
+    return answer.get("error") or [Image.open(io.BytesIO(base64.b64decode(i))) for i in images]
+
+
 @pytest.fixture
 def ai_sdk(platform, node):
-    """Call the AI SDK; return the images, or its error."""
+    """Call it for one of the models that make images from text."""
+    return lambda model="flux-1-dev", **options: called(node, platform, model, **options)
 
-    def generate(model="flux-1-dev", **options):
-        base = f"{platform.url}/v2/black-forest-labs-{model}"
-        asked = {"model": f"black-forest-labs/{model}", "baseURL": base, "prompt": "x", **options}
-        answer = node("ai_sdk.mjs", **asked)
-        images = answer.get("images", [])
-        return answer.get("error") or [Image.open(io.BytesIO(base64.b64decode(i))) for i in images]
 
-    return generate
+@pytest.fixture
+def ai_sdk_editing(kontext, node):
+    """Call it for Kontext, with a picture's file in the prompt."""
+
+    def edit(**options):
+        prompt = {"text": "make it red", "images": [base64.b64encode(bluebird()).decode()]}
+        return called(node, kontext, "flux-1-kontext-dev", **{"prompt": prompt, **options})
+
+    return edit
 
 
 @pytest.mark.parametrize(
@@ -93,6 +142,45 @@ def test_the_ai_sdks_loras_draw_what_the_model_cant(ai_sdk):
 
 def test_the_ai_sdk_says_what_is_wrong(ai_sdk):
     assert "width must be between 256 and 1536 (got 2048)" in ai_sdk(size="2048x2048")
+
+
+def test_the_ai_sdk_begins_with_a_picture_in_its_options(ai_sdk):
+    """It leaves pictures in the prompt away for models other than Kontext."""
+    picture = f"data:image/png;base64,{base64.b64encode(bluebird()).decode()}"
+    options = {**FEW_STEPS["runpod"], "image": picture, "strength": 0}
+    (image,) = ai_sdk(size="512x512", providerOptions={"runpod": options})
+    # Cropped around the middle.
+    assert (
+        apart(image.resize((256, 256)), Image.open(io.BytesIO(bluebird())).crop((32, 0, 288, 256)))
+        < 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({}, (1328, 1328)),
+        ({"size": "512x512"}, (512, 512)),
+        ({"aspectRatio": "4:3"}, (1472, 1140)),
+    ],
+)
+def test_the_ai_sdk_edits_a_picture_at_the_size_it_asks_for(ai_sdk_editing, options, size):
+    (image,) = ai_sdk_editing(**options, providerOptions=FEW_STEPS)
+    assert (image.size, image.format) == (size, "PNG")
+
+
+def test_the_ai_sdks_edit_is_made_with_its_seed_and_its_options(ai_sdk_editing):
+    options = {"pollIntervalMillis": 100, "maxPollAttempts": 900, "enable_safety_checker": True}
+    given = {"size": "512x512", "providerOptions": {"runpod": FEW_STEPS["runpod"] | options}}
+    same, again, other = (ai_sdk_editing(**given, seed=seed)[0] for seed in (5, 5, 6))
+    assert same.tobytes() == again.tobytes() != other.tobytes()
+
+
+def test_the_ai_sdk_says_what_an_edit_lacks(ai_sdk_editing):
+    assert "image is required" in ai_sdk_editing(prompt="make it red")
+    wrong = {"image": "https://example.com/x.png", "strength": 0.5}
+    told = ai_sdk_editing(prompt="make it red", providerOptions={"runpod": wrong})
+    assert "strength is no parameter of FLUX.1-Kontext-dev" in told
 
 
 def test_runpods_javascript_client(platform, node):
@@ -201,6 +289,68 @@ def test_the_documentations_requests(platform):
         assert answer["status"] in ("IN_QUEUE", "IN_PROGRESS")
     image = requests.get(answer["output"]["image_url"], timeout=60).content
     assert Image.open(io.BytesIO(image)).format == "PNG"
+
+
+def bluebirds(image, **changed):
+    """The request of https://docs.runpod.io/public-endpoints/models/flux-kontext-dev."""
+    return {
+        "prompt": "Exact same bluebird, same angle and posture, now perched on a cloud in outer "
+        "space",
+        "image": image,
+        "negative_prompt": "",
+        "seed": -1,
+        "num_inference_steps": 28,
+        "guidance": 2,
+        "size": "1024*1024",
+        "output_format": "png",
+        "enable_safety_checker": True,
+        **changed,
+    }
+
+
+def test_the_documented_edit_by_curl(kontext, web):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    body = json.dumps({"input": bluebirds(f"{web}/bluebird.png")})
+    url = f"{kontext.url}/v2/{KONTEXT}/runsync"
+    headers = ("-H", "Authorization: Bearer RUNPOD_API_KEY", "-H", "Content-Type: application/json")
+    done = subprocess.run(
+        ["curl", "-s", "-X", "POST", url, *headers, "-d", body], capture_output=True, check=True
+    )
+    answer = json.loads(done.stdout)
+    assert set(answer) == {
+        *("delayTime", "executionTime", "id", "output", "status", "workerId"),
+    }
+    assert set(answer["output"]) == {"cost", "image_url"}
+    assert answer["output"]["cost"] == 0.025
+    image = Image.open(io.BytesIO(requests.get(answer["output"]["image_url"], timeout=60).content))
+    assert (image.size, image.format) == ((1024, 1024), "PNG")
+
+
+def test_the_documented_edit_by_fetch_and_by_runpods_client(kontext, web, node, monkeypatch):
+    few = bluebirds(f"{web}/bluebird.png", num_inference_steps=2, size="512*300")
+    url = f"{kontext.url}/v2/{KONTEXT}"
+    told = node("documented.mjs", url=url, sync={"input": few}, queued={"input": few})
+    assert [answer["output"]["cost"] for answer in told.values()] == [0.025, 0.025]
+    monkeypatch.setattr(runpod, "api_key", "any")
+    monkeypatch.setattr(runpod, "endpoint_url_base", f"{kontext.url}/v2")
+    output = runpod.Endpoint(KONTEXT).run_sync(few, timeout=200)
+    image = Image.open(io.BytesIO(requests.get(output["image_url"], timeout=60).content))
+    assert (image.size, output["cost"]) == ((512, 300), 0.025)
+
+
+@pytest.mark.parametrize(
+    "address", ["{web}/missing.png", "ftp://example.com/x.png", "bluebird.png"]
+)
+def test_a_picture_that_is_nowhere_is_refused_in_the_documented_words(kontext, web, address):
+    asked = bluebirds(address.format(web=web), num_inference_steps=1)
+    answer = requests.post(
+        f"{kontext.url}/v2/{KONTEXT}/runsync", json={"input": asked}, timeout=120
+    ).json()
+    assert answer["status"] == "FAILED"
+    assert "Invalid image URL" in answer["error"]
+    assert "image " in answer["error"]
+    assert "output" not in answer
 
 
 # What makes each example's image a small one, beside its prompt.

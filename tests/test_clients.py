@@ -1,5 +1,6 @@
 """The official clients and the documented examples, unmodified but for the host and the key."""
 
+import ast
 import asyncio
 import base64
 import io
@@ -24,6 +25,7 @@ from builder.demo_loras.judge import look_closely
 
 pytestmark = pytest.mark.real
 
+README = (ROOT / "README.md").read_text()
 FEW_STEPS = {"runpod": {"num_inference_steps": 2}}
 
 
@@ -351,6 +353,24 @@ def test_a_picture_that_is_nowhere_is_refused_in_the_documented_words(kontext, w
     assert "Invalid image URL" in answer["error"]
     assert "image " in answer["error"]
     assert "output" not in answer
+
+
+def test_the_readmes_pictures_run(platform, tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", README[README.index("## Pictures") :], re.DOTALL)
+    Image.open(io.BytesIO(bluebird())).save(tmp_path / "fox.png")
+    mask = Image.new("L", (320, 256))
+    mask.paste(255, (0, 0, 100, 100))
+    mask.save(tmp_path / "neck.png")
+    there = {**os.environ, "RUNPOD_ENDPOINT_BASE_URL": f"{platform.url}/v2"}
+    program = code.replace("YOUR_ENDPOINT_ID", DEV)
+    printed = subprocess.check_output(
+        [sys.executable, "-c", program], env=there, text=True, cwd=tmp_path, timeout=200
+    )
+    for line in printed.splitlines():
+        output = ast.literal_eval(line)
+        assert output["cost"] == 0.0016384
+        image = Image.open(io.BytesIO(requests.get(output["image_url"], timeout=60).content))
+        assert image.size == (320, 256)
 
 
 # What makes each example's image a small one, beside its prompt.

@@ -45,8 +45,8 @@ def refusal(
     kind = _kind(key)
     if kind is None or kind.is_default(value) or (kind.of_picture and not with_picture):
         return None
-    texts = ("prompt", "negative_prompt", kind.parameter)
-    if isinstance(value, str) and value in [given.get(name) for name in texts]:
+    texts = [given.get(name) for name in ("prompt", "negative_prompt", kind.parameter) if name]
+    if isinstance(value, str) and value in texts:
         return None
     advice = (
         kind.advice if _has(model, kind.parameter) else f"{model.title} has no {kind.parameter}"

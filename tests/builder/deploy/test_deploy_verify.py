@@ -6,7 +6,8 @@ import io
 import pytest
 from flux_endpoint import flux_endpoint
 from PIL import Image
-from running_platform import DEV, SCHNELL, serving_both
+from running_platform import DEV, SCHNELL, serving_both, serving_kontext
+from running_platform import KONTEXT as KONTEXTS_ID
 
 from builder.deploy import __main__
 from builder.deploy.verify import pictures, requests
@@ -249,4 +250,12 @@ def platform(s3, tmp_path_factory):
 def test_the_worker_itself_passes(verify, platform, name):
     url = f"{platform.url}/v2/{name}"
     code, differing, said = verify(url, "--steps", "2", "--wait", "200")
+    assert (code, differing) == (0, []), said
+
+
+@pytest.mark.real
+def test_the_worker_that_edits_passes(verify, s3, tmp_path):
+    with serving_kontext(s3, tmp_path) as platform:
+        url = f"{platform.url}/v2/{KONTEXTS_ID}"
+        code, differing, said = verify(url, "--steps", "2", "--wait", "200")
     assert (code, differing) == (0, []), said

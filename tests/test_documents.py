@@ -7,11 +7,16 @@ from dataclasses import fields
 
 import pytest
 from conftest import ROOT
+from diffusers.pipelines.flux.pipeline_flux_kontext import PREFERRED_KONTEXT_RESOLUTIONS
 from settings_fields import choices, limits
 
 from flux_worker.contract.catalog import DEV, MODELS, Bounds, Parameters
+from flux_worker.contract.pictures import INVALID, MAX_BYTES
 from flux_worker.contract.request import ImageRequest
 from flux_worker.contract.values import MAX_PROMPT_CHARACTERS
+from flux_worker.pictures.fitting import FEATHER
+from flux_worker.pictures.parts import MOST_PIXELS
+from flux_worker.pictures.picture_library import KEPT
 from flux_worker.settings import Settings
 
 PAGES = [
@@ -136,6 +141,16 @@ def test_the_documented_default_format_is_the_models():
 def test_the_documented_prices_are_the_models():
     prices = by_model(lambda model: f"${model.price.amount.normalize()}")
     assert prices in (ROOT / "docs/api.md").read_text().replace("\n", " ")
+
+
+def test_the_documented_limits_of_pictures_are_the_codes():
+    page = (ROOT / "docs/api.md").read_text().replace("\n", " ")
+    megabytes, megapixels = MAX_BYTES // 10**6, MOST_PIXELS // 10**6
+    assert f"at most {megabytes} MB and {megapixels} megapixels" in page
+    assert f"the last {FEATHER} pixels" in page
+    assert f"of the {len(PREFERRED_KONTEXT_RESOLUTIONS)} sizes" in page
+    assert INVALID in page
+    assert f"{KEPT // 10**9} GB at most" in page
 
 
 # -- settings

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 from flux_worker.contract.catalog import DEV, MODELS, SCHNELL, ServedModel
 from flux_worker.contract.loras import EXTENSION, LocalFile, source
 from local_platform.processes import leash
-from local_platform.processes.surroundings import DEMO_WEIGHTS
+from local_platform.processes.surroundings import demo_weights
 from playground.places import Place
 
 START_TIMEOUT = 60.0
@@ -80,11 +80,13 @@ def running(port: int) -> Iterator[list[Served]]:
 
 
 def _served(base_url: str, about: dict[str, Any]) -> Served:
+    model = MODELS[about["FLUX_MODEL"] or DEV.name]
+    weights = about["MODEL_PATH"]
     return Served(
-        MODELS[about["FLUX_MODEL"] or DEV.name],
+        model,
         Place(base_url, about["id"]),
         about["PRICE_PER_MEGAPIXEL"] or "",
-        bool(about["MODEL_PATH"]) and Path(about["MODEL_PATH"]).resolve() == DEMO_WEIGHTS,
+        bool(weights) and Path(weights).resolve() == demo_weights(model.name),
         Path(about["LORA_DIR"]) if about["LORA_DIR"] else None,
     )
 

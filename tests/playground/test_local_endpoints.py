@@ -52,6 +52,25 @@ def test_the_demos_loras_are_served_unless_the_operator_has_others(monkeypatch):
     assert demo_environment({})["LORA_DIR"] == "/own"
 
 
+def test_each_model_has_the_demo_weights_that_fit_it(monkeypatch):
+    for name in ("MODEL_PATH", "FLUX_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    models = ROOT / "models"
+    assert demo_environment({})["MODEL_PATH"] == str(models / "demo")
+    assert demo_environment({"FLUX_MODEL": "schnell"})["MODEL_PATH"] == str(models / "demo")
+    kontext = demo_environment({"FLUX_MODEL": "kontext"})
+    assert kontext["MODEL_PATH"] == str(models / "demo-kontext")
+    monkeypatch.setenv("FLUX_MODEL", "kontext")
+    assert demo_environment({})["MODEL_PATH"] == str(models / "demo-kontext")
+    settings = [demo_environment({"FLUX_MODEL": "dev"}), kontext]
+    with serving(0, settings, ids=(DEV, catalog.KONTEXT.endpoint_id)) as platform:
+        served = local_endpoints.find(port_of(platform.url))
+    assert [(each.model.name, each.is_demo) for each in served] == [
+        ("dev", True),
+        ("kontext", True),
+    ]
+
+
 def test_another_program_is_no_platform():
     pages = [b"", b"<html>", b"[]", b'{"endpoints": 5}', b'{"endpoints": [{}]}']
     for page in pages:

@@ -1,8 +1,10 @@
 """The code to copy, run as it is: what arrives at the endpoint, and what it says of the answer."""
 
 import ast
+import base64
 import io
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -18,13 +20,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from running_platform import serving_both
 
-from flux_worker.contract.catalog import DEV, KREA_DEV, SCHNELL
+from flux_worker.contract.catalog import DEV, KONTEXT, KREA_DEV, SCHNELL
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery.images import read_parameters
 from flux_worker.delivery.metadata import EMBEDDED
 from playground.places import RUNPOD
 from playground.snippets import literals
-from playground.snippets.call import Call
+from playground.snippets.call import Call, File
 from playground.snippets.languages import SNIPPETS, write
 
 pytestmark = pytest.mark.real
@@ -131,14 +133,16 @@ def _clients(javascript):
     """Installed."""
 
 
-def start(program, code):
+def start(program, code, folder=nodejs.CLIENTS):
     """Run the code, unmodified."""
     if program == "node":
-        return nodejs.run("--input-type=module", "--eval", code)
+        return nodejs.run("--input-type=module", "--eval", code, folder=folder)
     if program in ("sh", "bash") and not shutil.which("curl"):
         pytest.skip("curl is not installed")
     command = sys.executable if program == "python" else program
-    return subprocess.run([command, "-c", code], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [command, "-c", code], capture_output=True, text=True, timeout=120, cwd=folder
+    )
 
 
 def image_url(done, call_kind):
@@ -170,6 +174,38 @@ def test_exactly_the_parameters_arrive(endpoints, language, program, operation):
         assert same_request(body["input"], HARMFUL, DEV)
     else:
         assert body == {"input": HARMFUL}
+
+
+FILES = {"image": File("picture.jpg", "image/jpeg"), "mask_image": File("mask.png", "image/png")}
+
+
+@IN_EVERY_SHELL
+@OPERATIONS
+@pytest.mark.parametrize("model", [DEV, KONTEXT], ids=lambda model: model.name)
+def test_pictures_are_read_from_their_files(
+    endpoints, language, program, operation, model, tmp_path
+):
+    contents = {name: random.Random(name).randbytes(1_000_001) for name in FILES}
+    files = FILES if model is DEV else {"image": FILES["image"]}
+    for name, file in files.items():
+        (tmp_path / file.name).write_bytes(contents[name])
+    (tmp_path / "node_modules").symlink_to(nodejs.CLIENTS / "node_modules")
+    asked = dict(HARMFUL)
+    sides = (asked.pop("width"), asked.pop("height"))
+    call = Call(f"{endpoints.url}/v2", "abc123", model, asked, operation, files, sides)
+    code = write(language, call)
+    assert len(code) < 6_000
+    image_url(start(program, code, tmp_path), (language, operation))
+    sent = endpoints.inputs[0]["input"]
+    for name, file in files.items():
+        kind, _, data = sent.pop(name).partition(",")
+        assert kind == f"data:{file.content_type};base64"
+        assert base64.b64decode(data, validate=True) == contents[name]
+    if language == "JavaScript, AI SDK":
+        assert asked.items() <= sent.items()
+        assert (sent["width"], sent["height"]) == sides, "else its own size would decide"
+    else:
+        assert sent == asked
 
 
 @WAYS

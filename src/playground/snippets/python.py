@@ -1,18 +1,18 @@
 """Calls in Python."""
 
 from playground.places import RUNPOD
-from playground.snippets.call import Call
+from playground.snippets.call import Call, File
 from playground.snippets.literals import in_python
 from playground.snippets.template import fill, lines
 
 REQUESTS = """\
-import time
-
+«base64»import time
+«path»
 import requests
 
 URL = «url»
 HEADERS = {"Authorization": "Bearer YOUR_API_KEY"}
-INPUT = {
+«data_url»INPUT = {
 «input»
 }
 
@@ -28,11 +28,11 @@ print(job["output"]["image_url"])
 """
 
 SDK_RUN = """\
-import runpod
+«imports»import runpod
 
 runpod.api_key = "YOUR_API_KEY"
 «base»endpoint = runpod.Endpoint(«endpoint»)
-job = endpoint.run(
+«data_url»job = endpoint.run(
     {
 «input»
     }
@@ -45,14 +45,14 @@ print(output["image_url"])
 """
 
 SDK_RUNSYNC = """\
-import time
-
+«base64»import time
+«path»
 import runpod
 
 runpod.api_key = "YOUR_API_KEY"
 «base»endpoint = runpod.Endpoint(«endpoint»)
 client = endpoint.rp_client  # endpoint.run_sync() would drop the error of a job that fails
-job = client.post(
+«data_url»job = client.post(
     f"{endpoint.endpoint_id}/runsync",
     {
         "input": {
@@ -70,10 +70,24 @@ print(job["output"]["image_url"])
 """
 
 
+DATA_URL = """\
+
+
+def data_url(content_type, file):  # a request may have 10 MB by /run, 20 MB by /runsync
+    return f"data:{content_type};base64,{base64.b64encode(Path(file).read_bytes()).decode()}"
+
+
+"""
+
+
 def with_requests(call: Call) -> str:
     """Call by the requests library."""
     return fill(
-        REQUESTS, url=in_python(call.url), operation=call.operation, input=_input(call, indent=4)
+        REQUESTS,
+        url=in_python(call.url),
+        operation=call.operation,
+        input=_input(call, indent=4),
+        **_reading(call),
     )
 
 
@@ -85,8 +99,28 @@ def with_sdk(call: Call) -> str:
         base="" if call.base == RUNPOD else f"runpod.endpoint_url_base = {in_python(call.base)}\n",
         endpoint=in_python(call.endpoint),
         input=_input(call, indent=12 if sync else 8),
+        **_reading(call),
     )
 
 
+def _reading(call: Call) -> dict[str, str]:
+    """Return what files are read with, by where it stands; nothing where there are none."""
+    if not call.pictures:
+        return dict.fromkeys(("base64", "path", "imports", "data_url"), "")
+    base64, path = "import base64\n", "from pathlib import Path\n"
+    imports = f"{base64}{path}\n"
+    return {"base64": base64, "path": path, "imports": imports, "data_url": DATA_URL}
+
+
 def _input(call: Call, indent: int) -> str:
-    return lines(call.parameters, indent, lambda name, value: f'"{name}": {in_python(value)},')
+    return lines(
+        {**call.parameters, **call.pictures},
+        indent,
+        lambda name, value: f'"{name}": {_expression(value)},',
+    )
+
+
+def _expression(value: object) -> str:
+    if isinstance(value, File):
+        return f"data_url({in_python(value.content_type)}, {in_python(value.name)})"
+    return in_python(value)

@@ -20,7 +20,7 @@ PACKAGES = {
     "local_platform": [{"processes"}, {"queue"}, {"api"}, {"commands"}],
     "playground": [
         {"places"},
-        {"client", "estimate", "form", "pictures", "snippets"},
+        {"client", "estimate", "form", "input_pictures", "pictures", "snippets"},
         {"runs", "local_endpoints"},
         {"sessions"},
         {"page"},

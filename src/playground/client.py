@@ -12,8 +12,8 @@ from aiohttp import ClientError, ClientSSLError, ClientTimeout
 from flux_worker import web
 from playground.places import Place
 
-PATIENCE = ClientTimeout(total=60, sock_connect=5, sock_read=30)
-"""Seconds; none of these operations waits for a job."""
+PATIENCE = ClientTimeout(total=120, sock_connect=5, sock_read=30)
+"""Seconds; none of these operations waits for a job, but pictures take a while to send."""
 LARGEST_ANSWER = 25_000_000
 """Bytes: more than any job's answer has, a picture of 9.45 MB as a `data:` URL included."""
 
@@ -135,7 +135,10 @@ def _refusal(place: Place, operation: str, code: int, told: object) -> EndpointE
             "has a bucket, the picture may still be there."
         )
     if code == 413:
-        return Refused("The request is too large for the endpoint: shorten the prompts.")
+        return Refused(
+            "The request is too large for the endpoint: start from a smaller picture, or shorten "
+            "the prompts."
+        )
     if code == 429:
         return Unavailable(f"{place.base_url} gets too many requests at the moment.")
     if code >= 500:

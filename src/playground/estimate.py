@@ -1,6 +1,5 @@
 """What an image will cost, before it is made: by the worker's own arithmetic."""
 
-from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from flux_worker.contract import pricing
@@ -21,7 +20,7 @@ def price(model: ServedModel, per_megapixel: str) -> Price:
         amount = Decimal("NaN")
     if not (amount.is_finite() and 0 <= amount <= 1_000_000):
         raise ValueError("The price of a megapixel is a number of US dollars, such as 0.02.")
-    return replace(model.price, amount=amount)
+    return Price(amount)
 
 
 def dollars(amount: Decimal | float) -> str:
@@ -31,7 +30,9 @@ def dollars(amount: Decimal | float) -> str:
 
 
 def line(width: int, height: int, at: Price) -> str:
-    """Say what an image will cost, and how many megapixels it has."""
-    megapixels = Decimal(width * height) / pricing.PIXELS_PER_MEGAPIXEL
+    """Say what an image will cost, and for what."""
     cost = dollars(pricing.cost(width, height, at))
+    if at.per == "image":
+        return f"Estimated cost: {cost} for an image of any size"
+    megapixels = Decimal(width * height) / pricing.PIXELS_PER_MEGAPIXEL
     return f"Estimated cost: {cost} for {megapixels.normalize():f} megapixels"

@@ -14,6 +14,7 @@ from flux_worker.contract import pricing
 from flux_worker.contract.catalog import Price, ServedModel
 from flux_worker.contract.request import ImageRequest
 from playground import client, pictures
+from playground.input_pictures import InputPicture
 from playground.places import Place
 
 PAUSE, LONGEST_PAUSE = 0.5, 8.0
@@ -55,7 +56,8 @@ class Run:
     """One request that was sent, and all that is known of it."""
 
     request: ImageRequest
-    """With the seed that is used: it is drawn here, since an answer doesn't tell it."""
+    """With the seed that is used: it is drawn here, since an answer doesn't tell it. It names its
+    pictures by `STAND_IN`."""
     model: ServedModel
     place: Place
     price: Price
@@ -68,6 +70,10 @@ class Run:
     problem: str | None = None
     """Why there is no picture, or nothing new of the job."""
     picture: Path | None = None
+    begins_with: InputPicture | None = None
+    """The picture that the request stands for, while it is here."""
+    left_to_picture: tuple[str, ...] = ()
+    """The sides of the image that aren't sent, since that picture decides them."""
     may_ask_again: bool = False
     """Whether another question, or another key, may bring what is missing."""
     is_gone: bool = False
@@ -136,8 +142,13 @@ class Run:
         await client.cancel(self.place, self.job_id)
 
     async def _send(self) -> None:
-        unused = set() if self.request.loras else {"loras"}  # not every endpoint knows these
+        unused = {*self.left_to_picture}
+        # Not every endpoint knows these.
+        unused |= set() if self.request.loras else {"loras"}
+        unused |= set() if self.request.image else {"strength"}
         asked = self.request.model_dump(exclude_none=True, exclude=unused)
+        if self.begins_with:
+            asked |= await asyncio.to_thread(self.begins_with.parameters)
         # Previews cost next to nothing, and make no other picture.
         asked["preview"] = True
         job_id = await client.submit(self.place, asked)

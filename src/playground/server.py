@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from local_platform.api.guards import ThisMachine
-from playground import pictures
+from playground import input_pictures
 from playground.local_endpoints import Served
 from playground.page import build
 from playground.places import Place
@@ -63,12 +63,12 @@ def app(place: Place, served: list[Served], folder: Path, *, for_all: bool) -> F
     application = FastAPI(openapi_url=None)
     gr.mount_gradio_app(
         application,
-        build.build(place, served, Sessions(folder, trusts), trusts),
+        build.build(place, served, Sessions(folder, trusts), trusts, folder),
         path="/",
         footer_links=[],
         run_history=False,
         allowed_paths=[str(folder)],
-        max_file_size=pictures.LARGEST,
+        max_file_size=input_pictures.LARGEST_UPLOAD,
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,

@@ -13,7 +13,9 @@ from typing import Any
 
 from flux_worker.contract.catalog import MODELS, Price, ServedModel
 from flux_worker.contract.request import ImageRequest
+from flux_worker.contract.sizes import SIDES
 from playground import estimate
+from playground.input_pictures import InputPicture
 from playground.places import Place
 from playground.runs import JOB_ID, Run, State
 
@@ -64,9 +66,28 @@ class Session:
         self._folder = folder
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, request: ImageRequest, model: ServedModel, place: Place, price: Price) -> Run:
-        """Send a request, and follow its job."""
-        run = Run(request, model, place, price)
+    def start(
+        self,
+        request: ImageRequest,
+        model: ServedModel,
+        place: Place,
+        price: Price,
+        picture: InputPicture | None = None,
+        left_to_picture: Sequence[str] = (),
+    ) -> Run:
+        """Send a request, and follow its job.
+
+        Args:
+            request: what to make.
+            model: what makes it.
+            place: where.
+            price: by which its cost is estimated.
+            picture: what the request's pictures stand for; it is copied.
+            left_to_picture: the sides that aren't sent.
+        """
+        run = Run(request, model, place, price, left_to_picture=tuple(left_to_picture))
+        if picture:
+            run.begins_with = picture.copied(self._folder / run.id / "input")
         self._keep(run)
         return run
 
@@ -98,11 +119,10 @@ class Session:
             self._follow(run)
 
     def forget(self, run: Run) -> None:
-        """Drop a run and its file. Its job goes on, and its picture stays in the bucket."""
+        """Drop a run and its files. Its job goes on, and its picture stays in the bucket."""
         self.runs.remove(run)
         self._tasks.pop(run.id).cancel()
-        if run.picture:
-            rmtree(run.picture.parent, ignore_errors=True)
+        rmtree(self._folder / run.id, ignore_errors=True)
 
     def _keep(self, run: Run, is_recalled: bool = False) -> None:
         self.runs.append(run)
@@ -135,7 +155,9 @@ def _note(run: Run) -> Note:
         "endpoint_id": run.place.endpoint_id,
         "model": run.model.name,
         "price": str(run.price.amount),
+        "per": run.price.per,
         "input": run.request.model_dump(mode="json", exclude_none=True),
+        "left_to_picture": run.left_to_picture,
         "created": run.created,
         "body": body if len(body) <= LARGEST_BODY else None,
     }
@@ -148,8 +170,11 @@ def _recalled(note: Note, trusts: Trust) -> Run:
     if place.fault() or not JOB_ID.fullmatch(note["job"]):
         raise ValueError("what is remembered is no run")
     request, _ = ImageRequest.parse(note["input"], model)
-    price = estimate.price(model, note["price"])
-    run = Run(request, model, place, price, note["job"], created=float(note["created"]))
+    by_image = note.get("per") == "image"  # which no operator's own price is
+    price = model.price if by_image else estimate.price(model, note["price"])
+    left = tuple(side for side in SIDES if side in note.get("left_to_picture", ()))
+    created = float(note["created"])
+    run = Run(request, model, place, price, note["job"], created=created, left_to_picture=left)
     if body := json.loads(note["body"] or "null"):
         run.body, run.state = dict(body), State.DONE
     return run

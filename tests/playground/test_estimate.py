@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from flux_worker.contract.catalog import DEV, SCHNELL
+from flux_worker.contract.catalog import DEV, KONTEXT, SCHNELL
 from playground import estimate
 
 
@@ -20,6 +20,15 @@ def test_the_estimate_has_every_decimal(model, width, height, line):
     assert estimate.line(width, height, estimate.price(model, "")) == (
         f"Estimated cost: {line} megapixels"
     )
+
+
+def test_a_price_for_an_image_is_one_for_any_size():
+    for side in (256, 1536):
+        line = estimate.line(side, side, estimate.price(KONTEXT, ""))
+        assert line == "Estimated cost: $0.025 for an image of any size"
+    # As the worker takes it, whatever the model's own is for.
+    line = estimate.line(1000, 1000, estimate.price(KONTEXT, "0.5"))
+    assert line == "Estimated cost: $0.5 for 1 megapixels"
 
 
 def test_an_operators_own_price_is_used():

@@ -1,8 +1,9 @@
 import pytest
 
-from flux_worker.contract.catalog import DEV, SCHNELL
+from flux_worker.contract.catalog import DEV, KONTEXT, SCHNELL
 from playground import form
 
+PICTURE = "data:image/png;base64,"
 AS_OPENED = {**dict.fromkeys(form.FIELDS), **DEV.parameters.defaults(), "seed": "-1"}
 
 
@@ -111,6 +112,54 @@ def test_the_limits_are_the_chosen_models():
     assert form.check(typed(num_inference_steps=28), SCHNELL).faults == {
         "num_inference_steps": "num_inference_steps must be between 1 and 8 (got 28)"
     }
+
+
+def with_picture(**values):
+    return typed(image=PICTURE, **{"width": None, "height": None, "strength": 0.6, **values})
+
+
+def test_a_picture_decides_the_size_that_is_left_open():
+    checked = form.check(with_picture(), DEV, (4000, 3000))
+    assert (checked.request.width, checked.request.height) == (1536, 1152)
+    assert form.size(checked.given, DEV, (4000, 3000)) == (1536, 1152)
+    sent = {"prompt": "a red circle", "image": PICTURE, "strength": 0.6}
+    assert form.differing(checked.given, DEV) == sent
+    assert not {"width", "height"} & form.complete(checked.given, DEV).keys()
+    checked = form.check(with_picture(width=800), DEV, (4000, 3000))
+    assert (checked.request.width, checked.request.height) == (800, 600)
+    assert form.differing(checked.given, DEV) == {**sent, "width": 800}
+
+
+def test_a_size_that_is_chosen_is_sent_even_if_it_is_the_usual_one():
+    checked = form.check(with_picture(width=1024, height=1024), DEV, (512, 384))
+    assert (checked.request.width, checked.request.height) == (1024, 1024)
+    assert {"width": 1024, "height": 1024}.items() <= form.differing(checked.given, DEV).items()
+
+
+def test_a_picture_in_whose_shape_nothing_can_be_made_is_said():
+    checked = form.check(with_picture(), DEV, (1536, 100))
+    assert checked.request is None
+    assert checked.faults["image"].startswith("image is 1536x100, and in that shape")
+    assert form.size({}, DEV, (1536, 100)) == checked.faults["image"]
+
+
+def test_a_mask_goes_with_a_picture_to_the_models_that_paint_parts():
+    both = with_picture(mask_image=PICTURE)
+    assert form.check(both, DEV, (512, 384)).request.task == "inpainting"
+    edited = form.check(both, KONTEXT, (512, 384))
+    assert edited.request.task == "editing"
+    assert not {"mask_image", "strength"} & edited.given.keys()
+    assert (edited.request.width, edited.request.height) == (1024, 1024)
+    assert form.size(edited.given, KONTEXT, (512, 384)) == (1024, 1024)
+
+
+def test_without_a_picture_nothing_is_said_of_strength_but_kontext_wants_one():
+    checked = form.check(typed(strength=0.6), DEV)
+    assert checked.request.task == "text-to-image"
+    for given in (checked.given, form.complete(checked.given, DEV)):
+        assert "strength" not in given
+    told = "image is required: drop, paste or choose a picture"
+    assert form.check(typed(strength=0.6), KONTEXT).faults == {"image": told}
 
 
 def test_whats_typed_in_a_prompt_is_a_prompt_even_if_it_is_a_number():

@@ -55,7 +55,7 @@ def test_what_is_sent_is_the_whole_request_with_the_seed_that_was_drawn(tmp_path
     assert sent["seed"] == run.request.seed >= 0
     assert sent["width"] == 257
     assert sent["preview"] is True
-    assert not sent.keys() & {"negative_prompt", "loras"}
+    assert not sent.keys() & {"negative_prompt", "loras", "image", "mask_image", "strength"}
 
 
 def test_loras_are_sent_with_their_scales(tmp_path):

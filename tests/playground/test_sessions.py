@@ -1,13 +1,17 @@
 import asyncio
+import io
 import json
 from contextlib import asynccontextmanager
 
 import pytest
+from PIL import Image
 from scripted_endpoint import report, scripted
 from test_runs import DONE, DRAWS, asked
 
-from flux_worker.contract.catalog import DEV
-from playground import runs, sessions
+from flux_worker.contract.catalog import DEV, KONTEXT
+from flux_worker.contract.request import ImageRequest
+from playground import estimate, input_pictures, runs, sessions
+from playground.input_pictures import STAND_IN
 from playground.places import Place
 from playground.runs import State
 from playground.sessions import Sessions
@@ -72,6 +76,57 @@ def test_a_run_that_was_under_way_is_found_when_the_browser_is_back(tmp_path):
         notes = asyncio.run(leave(endpoint))
         endpoint.answers["status"] = [DONE]
         assert asyncio.run(come_back(notes)) == (State.DONE, True, request)
+
+
+def taken(folder):
+    file = io.BytesIO()
+    Image.new("RGB", (512, 384), "red").save(file, "png")
+    return input_pictures.take(file.getvalue(), folder)
+
+
+def test_a_picture_is_sent_and_forgotten_with_its_run(tmp_path):
+    picture = taken(tmp_path / "page")
+    request = asked(image=STAND_IN, strength=0.6).sized_by(512, 384, DEV)
+
+    async def one(endpoint):
+        async with opened(tmp_path / "runs") as session:
+            run = session.start(
+                request, DEV, endpoint.place(), DEV.price, picture, ("width", "height")
+            )
+            input_pictures.discard(picture)
+            await ended(session)
+            sent = endpoint.asked[0][1]["input"]
+            assert sent["image"] == run.begins_with.parameters()["image"] != STAND_IN
+            assert sent["strength"] == 0.6
+            assert not sent.keys() & {"width", "height"}
+            assert (run.request.width, run.request.height) == (512, 384)
+            notes = session.memory()["runs"]
+            session.forget(run)
+            assert list((tmp_path / "runs").iterdir()) == []
+            return notes
+
+    async def come_back(notes):
+        async with opened(tmp_path / "runs", notes) as session:
+            return session.runs[0]
+
+    with scripted(status=DONE) as endpoint:
+        notes = asyncio.run(one(endpoint))
+        again = asyncio.run(come_back(notes))
+    assert len(json.dumps(notes)) < 2_000
+    assert again.request.model_dump() == request.model_dump()
+    assert again.request.task == "image-to-image"
+    assert again.left_to_picture == ("width", "height")
+    assert again.begins_with is None
+
+
+@pytest.mark.parametrize("own", [None, "0.5"])
+def test_a_price_is_remembered_with_what_it_is_for(own):
+    request, _ = ImageRequest.parse({"prompt": "x", "image": STAND_IN}, KONTEXT)
+    price = estimate.price(KONTEXT, own or "")
+    run = runs.Run(request, KONTEXT, Place("http://x/v2", "abc"), price, "job-1")
+    again = sessions._recalled(sessions._note(run), lambda url: True)
+    assert again.price == price
+    assert again.estimate == run.estimate
 
 
 def test_what_the_endpoint_has_forgotten_is_forgotten(tmp_path):
@@ -139,6 +194,7 @@ def test_a_browser_has_one_session_and_others_have_theirs(tmp_path):
         {"input": {"prompt": "x", "width": 99999}},
         {"created": "yesterday"},
         {"price": "much"},
+        {"left_to_picture": 5},
         {"endpoint_id": 5},
         {"base_url": 5},
         {"price": 5},

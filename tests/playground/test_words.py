@@ -4,6 +4,7 @@ import pytest
 
 from flux_worker.contract.catalog import DEV
 from flux_worker.contract.request import ImageRequest
+from playground.input_pictures import STAND_IN
 from playground.page import words
 from playground.places import Place
 from playground.runs import Run, State
@@ -11,8 +12,10 @@ from playground.runs import Run, State
 EVIL = "<img src=x onerror=alert(1)>\"'&${alert(1)}"
 
 
-def run(state=State.DRAWING, problem=None, prompt=EVIL, loras=(), **body):
-    request, _ = ImageRequest.parse({"prompt": prompt, "seed": 7, "loras": loras}, DEV)
+def run(state=State.DRAWING, problem=None, prompt=EVIL, loras=(), given=None, **body):
+    request, _ = ImageRequest.parse(
+        {"prompt": prompt, "seed": 7, "loras": loras, **(given or {})}, DEV
+    )
     place = Place("http://h/v2", "abc")
     made = Run(request, DEV, place, DEV.price, "job-1", state=state, body=body)
     made.problem = problem
@@ -57,6 +60,22 @@ def test_a_run_is_told_with_its_loras():
     told = words.state(run(State.DONE, "x", loras=loras))
     assert f"<dt>LoRAs</dt><dd>&lt;b&gt; × 0.75, https://h/{'x' * 49}… × 1<" in told
     assert "LoRAs" not in words.state(run(State.DONE, "x"))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "how"),
+    [
+        (["image"], "image to image, strength 0.6"),
+        (["image", "mask_image"], "inpainting, strength 0.6"),
+    ],
+)
+def test_a_run_tells_that_it_was_made_of_a_picture(pictures, how):
+    given = {**dict.fromkeys(pictures, STAND_IN), "strength": 0.6}
+    made = run(State.DONE, "x", "a red circle", given=given)
+    assert words.caption(made) == f"a red circle ({how})"
+    assert f"<dt>Made by</dt><dd>{how.capitalize()}</dd>" in words.state(made)
+    assert words.caption(run(prompt="a red circle")) == "a red circle"
+    assert "Made by" not in words.state(run(State.DONE, "x"))
 
 
 def test_an_endpoint_with_a_price_of_its_own_is_noticed():

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from flux_worker.contract.catalog import ServedModel
-from playground.page import loras, panels
+from playground.page import image, loras, panels
 from playground.places import Place
 
 LOOK, GLANCE = 0.5, 5.0
@@ -28,6 +28,7 @@ class Layout:
     """A button for each aspect ratio."""
     dice: Any
     loras: list[loras.Row]
+    image: image.Parts
     cost: Any
     run: Any
     said: Any
@@ -47,11 +48,13 @@ class Layout:
     show: Any
     state: Any
     picture: Any
+    comparison: Any
     raw: Any
     download: Any
     cancel: Any
     use_seed: Any
     use_parameters: Any
+    use_image: Any
     ask_again: Any
     forget: Any
     under_way: Any

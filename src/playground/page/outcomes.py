@@ -5,12 +5,13 @@ from typing import Any
 
 import gradio as gr
 
+from flux_worker.contract.sizes import SIDES
 from flux_worker.errors import InvalidRequest
-from playground import client
-from playground.page import words
+from playground import client, input_pictures
+from playground.page import image, words
 from playground.page.inputs import Data, Inputs, Updates
 from playground.page.layout import GLANCE, LOOK, Layout
-from playground.page.panels import RAW_JSON
+from playground.page.panels import COMPARISON, RAW_JSON
 from playground.runs import Run
 from playground.sessions import Session
 
@@ -42,7 +43,13 @@ class Outcomes:
         if checked.request is None or fault:
             told = fault or str(InvalidRequest(*checked.faults.values()))
             return {**inputs.review(data, is_sent=True), on.said: words.problem(told)}
-        run = session.start(checked.request, inputs.model(data), place, price)
+        request = checked.request
+        try:
+            picture = inputs.picture(data)
+        except input_pictures.Unusable as error:
+            return {on.said: words.problem(str(error))}
+        left = [side for side in SIDES if side not in checked.given and request.begins_with_picture]
+        run = session.start(request, inputs.model(data), place, price, picture, left)
         return {**self._show(session, data, run), on.said: ""}
 
     def look(self, session: Session, data: Data) -> Updates:
@@ -88,7 +95,17 @@ class Outcomes:
     def use_parameters(self, session: Session, data: Data) -> Updates:
         """Set the form to the parameters of the run that is shown."""
         run = self._shown(session, data)
-        return self._inputs.fill(run.request.model_dump(), run.model, data) if run else {}
+        if run is None:
+            return {}
+        given = run.request.model_dump(exclude=set(run.left_to_picture))
+        return self._inputs.fill(given, run.model, data, run.begins_with)
+
+    async def use_image(self, session: Session, data: Data) -> Updates:
+        """Have the next run start from the picture that is shown."""
+        run = self._shown(session, data)
+        if not run or not run.picture:
+            return {}
+        return await self._inputs.take(run.picture.read_bytes(), data)
 
     def _shown(self, session: Session, data: Data) -> Run | None:
         return session.find(data[self._on.shown])
@@ -115,15 +132,22 @@ class Outcomes:
         drawn = _drawn(session)
         is_raw = data[self._on.show] == RAW_JSON and run is not None
         picture = str(run.picture) if run and run.picture else None
+        before = run.begins_with if run and picture else None
+        is_compared = data[self._on.show] == COMPARISON and before is not None
         is_final = run is not None and run.is_final
         return {
             "state": {"value": words.state(run)},
-            "picture": {"value": picture, "visible": bool(picture) and not is_raw},
+            "picture": {"value": picture, "visible": bool(picture) and not (is_raw or is_compared)},
+            "comparison": {
+                "value": image.comparison(run) if run and is_compared else "",
+                "visible": is_compared,
+            },
             "raw": {"value": words.raw(run) if run and is_raw else "", "visible": is_raw},
             "download": {"value": picture, "visible": bool(picture)},
             "cancel": {"visible": run is not None and not is_final},
             "use_seed": {"visible": run is not None},
             "use_parameters": {"visible": run is not None},
+            "use_image": {"visible": bool(picture)},
             "ask_again": {"visible": run is not None and run.may_ask_again},
             "forget": {"visible": is_final},
             "under_way": {

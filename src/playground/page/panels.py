@@ -5,10 +5,10 @@ from typing import Any
 import gradio as gr
 
 from flux_worker.contract import formats
-from flux_worker.contract.catalog import Bounds, ServedModel
-from flux_worker.contract.sizes import MULTIPLE
+from flux_worker.contract.catalog import DEV, Bounds, ServedModel
+from flux_worker.contract.sizes import MULTIPLE, SIDES
 from playground import form
-from playground.page import loras
+from playground.page import image, loras
 from playground.places import RUNPOD, Place
 from playground.snippets.languages import SNIPPETS
 
@@ -24,12 +24,20 @@ PROMPTS = (
     "A futuristic cityscape with flying cars",
     "A fox reading a newspaper in a café, 35 mm photograph",
 )
-PREVIEW, RAW_JSON = "Preview", "Raw JSON"
+DEMO_EDITS = ("make it blue", "turn it into a yellow star", "make the background black")
+EDITS = (
+    "Make it a rainy night",
+    "Turn it into a watercolour painting",
+    "Give the fox a red scarf and leave the rest as it is",
+)
+PREVIEW, COMPARISON, RAW_JSON = "Preview", "Before and after", "Raw JSON"
+STRENGTH = "0 leaves the picture as it is, 1 keeps nothing of it"
 OPERATIONS = [("/run", "run"), ("/runsync", "runsync")]
 BUTTONS = {
     "cancel": "Cancel",
     "use_seed": "Use this seed",
     "use_parameters": "Use these parameters",
+    "use_image": "Use as input picture",
     "ask_again": "Ask again",
     "forget": "Remove",
 }
@@ -38,14 +46,26 @@ Parts = dict[str, Any]
 """Components, by their names in `Layout`."""
 
 
-def hint(name: str, model: ServedModel) -> str:
+def examples(model: ServedModel, is_demo: bool) -> tuple[str, ...]:
+    """Return prompts to try."""
+    if "text-to-image" in model.tasks:
+        return DEMO_PROMPTS if is_demo else PROMPTS
+    return DEMO_EDITS if is_demo else EDITS
+
+
+def hint(name: str, model: ServedModel, has_picture: bool = False) -> str:
     """Say what a field may hold."""
+    begins_with_picture = has_picture and model.parameters.strength is not None
     bounds = getattr(model.parameters, name, None)
     if name == "seed":
         return "-1 draws a new one for every run"
+    if name == "strength":
+        return STRENGTH
     if not isinstance(bounds, Bounds):
         return ""
     limits = f"{bounds.low:g}–{bounds.high:g}"
+    if name in SIDES and begins_with_picture:
+        return f"{limits}; empty: the picture's"
     return f"{limits}, for the negative prompt" if name == "true_cfg_scale" else limits
 
 
@@ -65,6 +85,18 @@ def inputs(model: ServedModel) -> Parts:
     text("prompt", "Prompt", lines=3, placeholder="What the picture shows")
     with gr.Row():
         examples = [gr.Button("", size="sm", min_width=120) for _ in PROMPTS]
+    with gr.Accordion("Input picture", open=True):
+        picture = image.build()
+        # A model without it never shows it.
+        strength = model.parameters.strength or DEV.parameters.strength or Bounds(0.0, 1.0, 0.8)
+        fields["strength"] = gr.Slider(
+            *(strength.low, strength.high, strength.default),
+            step=0.05,
+            label="Strength",
+            info=STRENGTH,
+            visible=False,
+            elem_id="strength",
+        )
     text("negative_prompt", "Negative prompt", placeholder="What to keep out; takes twice as long")
     fields["image_format"] = gr.Radio(
         list(formats.FORMATS),
@@ -93,6 +125,7 @@ def inputs(model: ServedModel) -> Parts:
         "ratios": ratios,
         "dice": dice,
         "loras": rows,
+        "image": picture,
         "cost": gr.HTML(elem_id="cost"),
         "run": gr.Button("Run  (Ctrl+Enter)", variant="primary", elem_id="run"),
         "said": gr.HTML(elem_id="said"),
@@ -156,11 +189,14 @@ def file() -> Parts:
 def result() -> Parts:
     """Make the right half: the run that is shown, and the others."""
     hidden: Any = {"visible": False, "interactive": False}
-    show = gr.Dropdown([PREVIEW, RAW_JSON], value=PREVIEW, label="Result", elem_id="show")
+    show = gr.Dropdown(
+        [PREVIEW, COMPARISON, RAW_JSON], value=PREVIEW, label="Result", elem_id="show"
+    )
     state = gr.HTML(elem_id="state")
     picture = gr.Image(
         type="filepath", show_label=False, elem_id="picture", buttons=["fullscreen"], **hidden
     )
+    comparison = gr.HTML(visible=False, elem_id="comparison")
     raw = gr.Code(language="json", label="Raw JSON", elem_id="raw", wrap_lines=True, **hidden)
     with gr.Row():
         download = gr.DownloadButton(
@@ -185,6 +221,7 @@ def result() -> Parts:
         "show": show,
         "state": state,
         "picture": picture,
+        "comparison": comparison,
         "raw": raw,
         "download": download,
         **buttons,

@@ -43,7 +43,17 @@ def label(run: Run) -> str:
 
 def caption(run: Run) -> str:
     """Name a picture in a few words."""
-    return _short(run.request.prompt)
+    how = made(run)
+    return f"{_short(run.request.prompt)} ({how})" if how else _short(run.request.prompt)
+
+
+def made(run: Run) -> str:
+    """Say how a run makes something of a picture, if it does."""
+    request = run.request
+    if request.image is None:
+        return ""
+    how = request.task.replace("-", " ")
+    return how if request.strength is None else f"{how}, strength {request.strength:g}"
 
 
 def problem(sentence: str) -> str:
@@ -83,6 +93,7 @@ def _facts(run: Run) -> str:
     facts = {
         "Cost": None if run.cost is None else estimate.dollars(run.cost),
         "Seed": str(run.request.seed) if run.state is State.DONE else None,
+        "Made by": made(run).capitalize(),
         "LoRAs": ", ".join(f"{_short(each.path)} × {each.scale:g}" for each in run.request.loras),
         "In the queue": _seconds(run.seconds("delayTime")),
         "At work": _seconds(run.seconds("executionTime")),

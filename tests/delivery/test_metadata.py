@@ -3,7 +3,7 @@
 from conftest import DEMO, request
 
 from flux_worker import __version__
-from flux_worker.contract.catalog import KONTEXT
+from flux_worker.contract.catalog import DEV, KONTEXT
 from flux_worker.contract.request import ImageRequest
 from flux_worker.delivery import metadata
 from flux_worker.settings import Settings
@@ -61,9 +61,10 @@ def test_loras_are_named_without_a_urls_query():
 
 def test_a_new_field_of_the_request_does_not_get_into_files_by_itself():
     class Larger(ImageRequest):
-        image: str = "data:image/png;base64,secret"
+        reference: str = "data:image/png;base64,secret"
 
-    asked = Larger.model_construct(**request().model_dump())
+    asked = Larger.parse({"prompt": "x"}, DEV)[0]
+    assert "secret" in asked.reference
     assert "secret" not in str(parameters(asked))
 
 

@@ -405,7 +405,17 @@ def test_kontext_has_a_price_for_an_image(make_worker):
         ),
         (
             {"image": png(view(64, 64)), "mask_image": png(white_box(64, 64, 0, 0, 0, 0))},
-            "mask_image has no white",
+            "mask_image has no white, which",
+        ),
+        (
+            {"image": png(view(64, 64)), "mask_image": png(white_box(64, 64, 0, 0, 64, 9))}
+            | {"width": 768, "height": 256},
+            "mask_image has no white left at 768x256",
+        ),
+        (
+            {"image": png(view(64, 64)), "mask_image": png(white_box(1024, 1024, 5, 5, 6, 6))}
+            | {"width": 256, "height": 256},
+            "mask_image has no white left at 256x256",
         ),
         (
             {"image": png(view(64, 64)), "mask_image": png(np.zeros((64, 64, 4), np.uint8))},

@@ -101,8 +101,14 @@ def _mask(mask: Picture, image: Picture, delivered: fitting.Sides) -> Mask:
             "elsewhere"
         )
     white = fitting.mask(mask.pixels, delivered)
-    if not white.any():
+    if white.any():
+        return white
+    height, width, _ = mask.pixels.shape
+    if fitting.mask(mask.pixels, (width, height)).any():
         raise InvalidRequest(
-            "mask_image has no white, which is what is painted anew: are black and white reversed?"
+            f"mask_image has no white left at {delivered[0]}x{delivered[1]}, for which it is "
+            "scaled and cropped with image: ask for another size, or paint more of it white"
         )
-    return white
+    raise InvalidRequest(
+        "mask_image has no white, which is what is painted anew: are black and white reversed?"
+    )

@@ -328,6 +328,13 @@ def test_everything_wrong_with_loras_is_said_at_once_before_the_gpu(make_worker,
     assert not steps
 
 
+def test_what_is_wrong_with_loras_and_with_pictures_is_said_at_once(make_worker, loras):
+    asked = {**SMALL, "loras": [{"path": "absent"}], "image": "data:image/png,x"}
+    said = run(make_worker(**loras), asked)["error"]
+    assert said.startswith("Invalid parameter: loras[0].path names no file")
+    assert "; image is no picture" in said
+
+
 def test_the_log_line_tells_how_many_and_their_trigger_words_but_no_path(
     make_worker, loras, caplog
 ):

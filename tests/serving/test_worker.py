@@ -440,6 +440,20 @@ def test_a_picture_that_wont_do_is_refused_before_the_model_is_touched(
     assert not passes
 
 
+def test_polls_and_pings_go_on_while_a_large_input_is_checked(make_worker):
+    async def rounds_meanwhile():
+        asked = {"prompt": "x", "width": 1, "image": "data:image/png," + "%89" * 300_000}
+        job = asyncio.create_task(make_worker().handle({"id": "j", "input": asked}))
+        rounds = 0
+        while not job.done():
+            rounds += 1
+            await asyncio.sleep(0)
+        assert "width must be" in job.result()["error"]
+        return rounds
+
+    assert asyncio.run(rounds_meanwhile()) > 10
+
+
 def test_at_a_strength_of_0_the_picture_is_delivered_as_any_image(make_worker):
     asked = {**SMALL, "image": png(view(256, 256)), "strength": 0, "image_format": "png"}
     answer = run(make_worker(), asked)

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import hypothesis
 import nodejs
 import pytest
 from browser import started
@@ -36,6 +37,9 @@ from local_platform.processes.s3_server import S3Server
 
 pytest_plugins = ("baking", "containers", "lora_sources", "otlp_collector", "picture_sources")
 
+# A busy machine fails no test.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 surroundings.isolate()
 # A shell's background job ignores Ctrl-C, and so would the programs that are started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,7 +15,7 @@ from flux_worker.contract.pictures import INVALID, MAX_BYTES
 from flux_worker.contract.request import ImageRequest
 from flux_worker.contract.values import MAX_PROMPT_CHARACTERS
 from flux_worker.pictures.fitting import FEATHER
-from flux_worker.pictures.parts import MOST_PIXELS
+from flux_worker.pictures.parts import LONGEST_SIDE, MOST_PIXELS
 from flux_worker.pictures.picture_library import KEPT
 from flux_worker.settings import Settings
 
@@ -146,7 +146,10 @@ def test_the_documented_prices_are_the_models():
 def test_the_documented_limits_of_pictures_are_the_codes():
     page = (ROOT / "docs/api.md").read_text().replace("\n", " ")
     megabytes, megapixels = MAX_BYTES // 10**6, MOST_PIXELS // 10**6
-    assert f"at most {megabytes} MB and {megapixels} megapixels" in page
+    assert (
+        f"at most {megabytes} MB, {megapixels} megapixels and {LONGEST_SIDE:,} pixels along a side"
+        in page
+    )
     assert f"the last {FEATHER} pixels" in page
     assert f"of the {len(PREFERRED_KONTEXT_RESOLUTIONS)} sizes" in page
     assert INVALID in page

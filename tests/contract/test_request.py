@@ -362,7 +362,7 @@ inputs = scalars | nested | objects | objects.map(lambda given: {"prompt": "x", 
 
 
 @given(job_input=inputs)
-@settings(max_examples=2500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2500, suppress_health_check=list(HealthCheck))
 def test_any_input_gets_an_answer_with_a_string(worker, never, job_input):
     before = never.asked
     answer = run(worker, job_input)

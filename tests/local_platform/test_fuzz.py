@@ -98,7 +98,6 @@ def test_no_request_is_too_strange_to_be_answered(platform, count):
 
     @settings(
         max_examples=count,
-        deadline=None,
         database=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),

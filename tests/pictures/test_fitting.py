@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pictures import view, white_box
 
 from flux_worker.pictures import fitting
+from flux_worker.pictures.parts import LONGEST_SIDE
 
 sides = st.tuples(st.integers(1, 400), st.integers(1, 400))
 
@@ -50,6 +51,14 @@ def test_a_reference_is_of_a_size_that_kontext_was_trained_at(width, height):
     assert seen.shape[1::-1] in fitting.REFERENCES
     nearest = min(abs(width / height - w / h) for w, h in fitting.REFERENCES)
     assert abs(width / height - seen.shape[1] / seen.shape[0]) == nearest
+
+
+@pytest.mark.parametrize("shape", [(LONGEST_SIDE, 1), (1, LONGEST_SIDE)])
+def test_the_longest_lines_are_fitted_too(shape):
+    """Of millions of pixels they take gigabytes, or Pillow gives up."""
+    pixels = np.zeros((*shape, 3), np.uint8)
+    assert fitting.reference(pixels, 16).shape[1::-1] in fitting.REFERENCES
+    assert fitting.cover(pixels, (256, 256)).shape == (256, 256, 3)
 
 
 @given(sides, st.sampled_from([16, 32]))

@@ -313,7 +313,7 @@ def test_literals_of_python_and_json_are_exact(text):
 
 
 @given(st.lists(TEXTS, min_size=50))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_literals_of_javascript_and_shells_are_exact(drawn):
     texts = [*NASTY, *drawn]
     values = ",".join(map(literals.in_javascript, texts))

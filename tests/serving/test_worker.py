@@ -328,6 +328,13 @@ def test_everything_wrong_with_loras_is_said_at_once_before_the_gpu(make_worker,
     assert not steps
 
 
+def test_what_is_wrong_with_loras_and_with_pictures_is_said_at_once(make_worker, loras):
+    asked = {**SMALL, "loras": [{"path": "absent"}], "image": "data:image/png,x"}
+    said = run(make_worker(**loras), asked)["error"]
+    assert said.startswith("Invalid parameter: loras[0].path names no file")
+    assert "; image is no picture" in said
+
+
 def test_the_log_line_tells_how_many_and_their_trigger_words_but_no_path(
     make_worker, loras, caplog
 ):
@@ -405,7 +412,17 @@ def test_kontext_has_a_price_for_an_image(make_worker):
         ),
         (
             {"image": png(view(64, 64)), "mask_image": png(white_box(64, 64, 0, 0, 0, 0))},
-            "mask_image has no white",
+            "mask_image has no white, which",
+        ),
+        (
+            {"image": png(view(64, 64)), "mask_image": png(white_box(64, 64, 0, 0, 64, 9))}
+            | {"width": 768, "height": 256},
+            "mask_image has no white left at 768x256",
+        ),
+        (
+            {"image": png(view(64, 64)), "mask_image": png(white_box(1024, 1024, 5, 5, 6, 6))}
+            | {"width": 256, "height": 256},
+            "mask_image has no white left at 256x256",
         ),
         (
             {"image": png(view(64, 64)), "mask_image": png(np.zeros((64, 64, 4), np.uint8))},
@@ -421,6 +438,20 @@ def test_a_picture_that_wont_do_is_refused_before_the_model_is_touched(
     assert says in answer["error"]
     assert set(answer) == {"error"}
     assert not passes
+
+
+def test_polls_and_pings_go_on_while_a_large_input_is_checked(make_worker):
+    async def rounds_meanwhile():
+        asked = {"prompt": "x", "width": 1, "image": "data:image/png," + "%89" * 300_000}
+        job = asyncio.create_task(make_worker().handle({"id": "j", "input": asked}))
+        rounds = 0
+        while not job.done():
+            rounds += 1
+            await asyncio.sleep(0)
+        assert "width must be" in job.result()["error"]
+        return rounds
+
+    assert asyncio.run(rounds_meanwhile()) > 10
 
 
 def test_at_a_strength_of_0_the_picture_is_delivered_as_any_image(make_worker):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from flux_worker.errors import InvalidRequest
 from flux_worker.pictures import fitting
 from flux_worker.pictures.decoder import Picture
 from flux_worker.pictures.fitting import Mask, Pixels
+
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 PACKED = 2
 """Latents along a side of what sides are a multiple of."""
@@ -50,7 +54,7 @@ def fetching(
 
     async def fetch(request: ImageRequest) -> tuple[ImageRequest, Inputs]:
         named = {"image": request.image, "mask_image": request.mask_image}
-        loras, pictures = await asyncio.gather(
+        loras, pictures = await _both(
             bring_loras(request.loras),
             bring_pictures({name: address for name, address in named.items() if address}),
         )
@@ -59,6 +63,19 @@ def fetching(
         return await asyncio.to_thread(_fitted, request, loras, pictures, model, multiple)
 
     return fetch
+
+
+async def _both(one: Awaitable[One], other: Awaitable[Other]) -> tuple[One, Other]:
+    """Wait for both, so that the faults of both are told."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    refusals = [each for each in (first, second) if isinstance(each, InvalidRequest)]
+    if refusals:
+        raise InvalidRequest(*(fault for each in refusals for fault in each.faults))
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
 
 
 def blank(request: ImageRequest, model: ServedModel, multiple: int) -> Inputs:
@@ -101,8 +118,14 @@ def _mask(mask: Picture, image: Picture, delivered: fitting.Sides) -> Mask:
             "elsewhere"
         )
     white = fitting.mask(mask.pixels, delivered)
-    if not white.any():
+    if white.any():
+        return white
+    height, width, _ = mask.pixels.shape
+    if fitting.mask(mask.pixels, (width, height)).any():
         raise InvalidRequest(
-            "mask_image has no white, which is what is painted anew: are black and white reversed?"
+            f"mask_image has no white left at {delivered[0]}x{delivered[1]}, for which it is "
+            "scaled and cropped with image: ask for another size, or paint more of it white"
         )
-    return white
+    raise InvalidRequest(
+        "mask_image has no white, which is what is painted anew: are black and white reversed?"
+    )

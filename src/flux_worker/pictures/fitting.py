@@ -53,7 +53,8 @@ def reference(pixels: Pixels, multiple: int) -> Pixels:
 
 def mask(pixels: Pixels, sides: Sides) -> Mask:
     """Fit a mask as `cover` fits its picture, and tell what is white in it."""
-    white: Mask = cover(pixels, sides).mean(axis=2) >= WHITE
+    levels = cover(pixels, sides).sum(axis=2, dtype=np.uint16)
+    white: Mask = levels >= 3 * WHITE
     return white
 
 

@@ -6,6 +6,8 @@ from flux_worker.downloads.refusals import Refused
 
 MOST_PIXELS = 50_000_000
 """Decoded, they take 150 MB; cameras of phones that make more write fewer by default."""
+LONGEST_SIDE = 65_535
+"""Pixels: JPEG's own limit. Others' lines of millions would take gigabytes to be scaled."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ def require_size(name: str, size: tuple[int, int]) -> tuple[int, int]:
     if width * height > MOST_PIXELS:
         most = MOST_PIXELS // 10**6
         raise Refused(f"has {width}x{height} pixels, more than {most} megapixels: send it smaller")
+    if max(size) > LONGEST_SIDE:
+        raise Refused(
+            f"has {width}x{height} pixels, more than {LONGEST_SIDE} along a side: send it smaller"
+        )
     return size
 
 

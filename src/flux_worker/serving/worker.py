@@ -125,7 +125,8 @@ class Worker:
     async def _run(self, job: Job, record: Record, report: Report) -> dict[str, Any]:
         seconds: dict[str, float] = record["seconds"]
         with timed(seconds, "parse"):
-            request, unread, bucket = self._parse(job)
+            # Beside the loop: the input may be a picture of 20 MB.
+            request, unread, bucket = await asyncio.to_thread(self._parse, job)
         if unread:
             # The others may be a prompt, or a piece of one.
             named = [key for key in unread if plain(key, LONGEST_PARAMETER)]

@@ -23,6 +23,14 @@ pytestmark = pytest.mark.real
 RED, BLUE, GREEN = (200, 30, 30), (20, 40, 220), (10, 160, 60)
 DATA = "data:image/"
 
+SEEN_LINES = """captions => captions.map(caption => {
+    const text = document.createRange();
+    text.selectNodeContents(caption);
+    const end = caption.getBoundingClientRect().bottom - 1;
+    return new Set([...text.getClientRects()].map(line => line.top).filter(top => top < end)).size;
+})"""
+"""How many lines of each caption are seen, be it in part."""
+
 
 def drawn(colour=GREEN):
     """What an endpoint answers of a finished job."""
@@ -377,7 +385,7 @@ def test_texts_stand_out_beside_a_picture(visit, tmp_path, scheme):
 def test_a_phone_shows_all_of_a_picture(visit, endpoint, tmp_path):
     person = visit(viewport=PHONE)
     choose(person, saved(tmp_path, halves(600, 900)))
-    person.type(prompt="a red circle")
+    person.type(prompt="a red circle on a white background, and beside it nothing")
     paint(person, (0.3, 0.5), (0.7, 0.6))
     run(person, endpoint)
     person.choose("show", "Before and after")
@@ -400,6 +408,8 @@ def platform(s3, tmp_path_factory):
     each = [
         demo_environment({**s3.environment, "FLUX_MODEL": "dev"}),
         demo_environment({**s3.environment, "FLUX_MODEL": "kontext", "MODEL_PATH": str(weights)}),
+    captions = person["gallery"].locator(".caption-label")
+    assert captions.evaluate_all(SEEN_LINES) == [3], "no fourth one peeks out"
     ]
     log = weights.parent / "worker.log"
     with serving(1, each, log_file=log, ids=(DEV, KONTEXT.endpoint_id)) as running:

@@ -107,19 +107,24 @@ def paint(person, *points):
     mouse.up()
 
 
-def handed(person, event, path, target):
-    """Have the page see a file that is dropped or pasted."""
-    person.page.evaluate(
-        """([event, data, target]) => {
+def handed(person, event, path, target, text=""):
+    """Have the page see a file that is dropped or pasted, which may be a picture of a text.
+
+    Returns whether the browser is left to do what it does with it by itself.
+    """
+    return person.page.evaluate(
+        """([event, data, target, text]) => {
             const files = new DataTransfer();
+            if (text) files.setData("text/plain", text);
             const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
             files.items.add(new File([bytes], "image.png", { type: "image/png" }));
+            const passed = { bubbles: true, cancelable: true };
             const told = event === "paste"
-                ? new ClipboardEvent(event, { clipboardData: files, bubbles: true })
-                : new DragEvent(event, { dataTransfer: files, bubbles: true, cancelable: true });
-            document.querySelector(target).dispatchEvent(told);
+                ? new ClipboardEvent(event, { clipboardData: files, ...passed })
+                : new DragEvent(event, { dataTransfer: files, ...passed });
+            return document.querySelector(target).dispatchEvent(told);
         }""",
-        [event, base64.b64encode(path.read_bytes()).decode(), target],
+        [event, base64.b64encode(path.read_bytes()).decode(), target, text],
     )
 
 
@@ -239,6 +244,14 @@ def test_what_is_no_picture_is_said_to_be_none(visit, tmp_path):
     person = visit()
     for content in (b"nonsense", b"\x89PNG\r\n\x1a\n"):
         (tmp_path / "x.png").write_bytes(content)
+def test_a_text_that_comes_with_its_picture_is_pasted_as_text(visit, tmp_path):
+    person = visit()
+    picture = saved(tmp_path, halves())
+    assert handed(person, "paste", picture, "#prompt textarea", "as word processors copy it")
+    assert not handed(person, "paste", picture, "body", "as word processors copy it")
+    expect(shown(person)).to_be_visible()
+
+
         person["image_file"].locator("input[type=file]").set_input_files(tmp_path / "x.png")
         person.sees("image_said", "That file is")
     choose(person, saved(tmp_path, halves(2000, 200)))

@@ -48,6 +48,9 @@
   });
   document.addEventListener("paste", (event) => {
     if (!event.clipboardData?.files.length) return;
+    // Word processors copy a text with a picture of it.
+    const isText = event.clipboardData.types.includes("text/plain");
+    if (isText && event.target.matches("input, textarea")) return;
     event.preventDefault();
     put(event.clipboardData.files, "#image_file");
   });

@@ -149,8 +149,12 @@ def opened(url):
 def test_a_picture_and_a_mask_arrive_as_they_are_seen(visit, endpoint, tmp_path):
     person = visit()
     choose(person, saved(tmp_path, halves()))
-    person.sees("cost", "$0.00393216 for 0.196608 megapixels: 512x384, as the picture")
+    person.sees("cost", "$0.00393216 for 0.196608 megapixels: 512x384, in the picture's shape")
     expect(person.field("width")).to_have_value("")
+    person.type(width=1024)
+    person.sees("cost", "1024x768, in the picture's shape")
+    person.type(width="")
+    person.sees("cost", "512x384")
     person.type(prompt="a red circle", seed=7)
     paint(person, (0.25, 0.5), (0.4, 0.5))
     asked = run(person, endpoint)
@@ -208,7 +212,7 @@ def test_a_picture_that_is_too_large_is_made_smaller(visit, endpoint, tmp_path):
     person = visit()
     choose(person, file)
     assert shown_size(person) == (1536, 1024)
-    person.sees("cost", "1536x1024, as the picture")
+    person.sees("cost", "1536x1024, in the picture's shape")
     person.type(prompt="a red circle")
     asked = run(person, endpoint)
     assert opened(asked["image"]).size == (1536, 1024)
@@ -240,10 +244,6 @@ def test_pictures_are_pasted_dropped_and_removed(visit, endpoint, tmp_path, fold
     assert (asked["width"], asked["height"]) == (1024, 1024)
 
 
-def test_what_is_no_picture_is_said_to_be_none(visit, tmp_path):
-    person = visit()
-    for content in (b"nonsense", b"\x89PNG\r\n\x1a\n"):
-        (tmp_path / "x.png").write_bytes(content)
 def test_a_text_that_comes_with_its_picture_is_pasted_as_text(visit, tmp_path):
     person = visit()
     picture = saved(tmp_path, halves())
@@ -252,6 +252,10 @@ def test_a_text_that_comes_with_its_picture_is_pasted_as_text(visit, tmp_path):
     expect(shown(person)).to_be_visible()
 
 
+def test_what_is_no_picture_is_said_to_be_none(visit, tmp_path):
+    person = visit()
+    for content in (b"nonsense", b"\x89PNG\r\n\x1a\n"):
+        (tmp_path / "x.png").write_bytes(content)
         person["image_file"].locator("input[type=file]").set_input_files(tmp_path / "x.png")
         person.sees("image_said", "That file is")
     choose(person, saved(tmp_path, halves(2000, 200)))
@@ -390,7 +394,7 @@ def test_texts_stand_out_beside_a_picture(visit, tmp_path, scheme):
     choose(person, saved(tmp_path, halves()))
     person.type(prompt="a red circle")
     paint(person, (0.3, 0.5), (0.7, 0.6))
-    person.sees("cost", "as the picture")
+    person.sees("cost", "in the picture's shape")
     person.picture(f"input-picture-{scheme}")
     assert person.page.evaluate(CONTRASTS) == []
 
@@ -404,6 +408,8 @@ def test_a_phone_shows_all_of_a_picture(visit, endpoint, tmp_path):
     person.choose("show", "Before and after")
     expect(person["comparison"].locator("img").first).to_be_visible()
     person.picture("input-picture-phone")
+    captions = person["gallery"].locator(".caption-label")
+    assert captions.evaluate_all(SEEN_LINES) == [3], "no fourth one peeks out"
     assert person.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     for control in person.page.locator("button:visible, input:visible, canvas:visible").all():
         box = control.bounding_box()
@@ -421,8 +427,6 @@ def platform(s3, tmp_path_factory):
     each = [
         demo_environment({**s3.environment, "FLUX_MODEL": "dev"}),
         demo_environment({**s3.environment, "FLUX_MODEL": "kontext", "MODEL_PATH": str(weights)}),
-    captions = person["gallery"].locator(".caption-label")
-    assert captions.evaluate_all(SEEN_LINES) == [3], "no fourth one peeks out"
     ]
     log = weights.parent / "worker.log"
     with serving(1, each, log_file=log, ids=(DEV, KONTEXT.endpoint_id)) as running:
@@ -437,7 +441,7 @@ def test_pictures_are_made_of_pictures_for_real(browser, platform, playground_py
     ):
         person = visit()
         choose(person, saved(tmp_path, halves(300, 260)))
-        person.sees("cost", "$0.00156 for 0.078 megapixels: 300x260, as the picture")
+        person.sees("cost", "$0.00156 for 0.078 megapixels: 300x260, in the picture's shape")
         person.type(prompt="a red circle on a white background", num_inference_steps=4, seed=7)
         paint(person, (0.2, 0.5), (0.3, 0.5))
         person.run()

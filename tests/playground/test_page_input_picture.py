@@ -228,7 +228,7 @@ def test_pictures_are_pasted_dropped_and_removed(visit, endpoint, tmp_path, fold
     expect(person.field("width")).to_have_value("640")
     paint(person, (0.2, 0.5), (0.4, 0.5))
     person.type(width=1024)
-    handed(person, "drop", saved(tmp_path, halves(300, 600)), "#stage canvas")
+    handed(person, "drop", saved(tmp_path, halves(300, 600)), "#strength")
     person.sees("cost", "$0.02097152 for 1.048576 megapixels")
     expect(sheet(person)).to_have_attribute("height", "600")
     asked = run(person, endpoint)

@@ -44,7 +44,7 @@
   document.addEventListener("drop", (event) => {
     if (!carriesFiles(event) || event.target.closest("#file, #image_file")) return;
     event.preventDefault();
-    put(event.dataTransfer.files, event.target.closest("#stage") ? "#image_file" : "#file");
+    put(event.dataTransfer.files, event.target.closest("#input_picture") ? "#image_file" : "#file");
   });
   document.addEventListener("paste", (event) => {
     if (!event.clipboardData?.files.length) return;

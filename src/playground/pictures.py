@@ -61,7 +61,8 @@ def parameters(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise NoPicture(
             "That picture carries no parameters: it isn't a worker's, its operator leaves them "
-            "out (EMBED_METADATA=false), or a program has removed them."
+            "out (EMBED_METADATA=false), or a program has removed them. To start from it, drop it "
+            "on Input picture."
         )
     return found
 

@@ -23,6 +23,14 @@ pytestmark = pytest.mark.real
 RED, BLUE, GREEN = (200, 30, 30), (20, 40, 220), (10, 160, 60)
 DATA = "data:image/"
 
+SEEN_LINES = """captions => captions.map(caption => {
+    const text = document.createRange();
+    text.selectNodeContents(caption);
+    const end = caption.getBoundingClientRect().bottom - 1;
+    return new Set([...text.getClientRects()].map(line => line.top).filter(top => top < end)).size;
+})"""
+"""How many lines of each caption are seen, be it in part."""
+
 
 def drawn(colour=GREEN):
     """What an endpoint answers of a finished job."""
@@ -99,19 +107,24 @@ def paint(person, *points):
     mouse.up()
 
 
-def handed(person, event, path, target):
-    """Have the page see a file that is dropped or pasted."""
-    person.page.evaluate(
-        """([event, data, target]) => {
+def handed(person, event, path, target, text=""):
+    """Have the page see a file that is dropped or pasted, which may be a picture of a text.
+
+    Returns whether the browser is left to do what it does with it by itself.
+    """
+    return person.page.evaluate(
+        """([event, data, target, text]) => {
             const files = new DataTransfer();
+            if (text) files.setData("text/plain", text);
             const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
             files.items.add(new File([bytes], "image.png", { type: "image/png" }));
+            const passed = { bubbles: true, cancelable: true };
             const told = event === "paste"
-                ? new ClipboardEvent(event, { clipboardData: files, bubbles: true })
-                : new DragEvent(event, { dataTransfer: files, bubbles: true, cancelable: true });
-            document.querySelector(target).dispatchEvent(told);
+                ? new ClipboardEvent(event, { clipboardData: files, ...passed })
+                : new DragEvent(event, { dataTransfer: files, ...passed });
+            return document.querySelector(target).dispatchEvent(told);
         }""",
-        [event, base64.b64encode(path.read_bytes()).decode(), target],
+        [event, base64.b64encode(path.read_bytes()).decode(), target, text],
     )
 
 
@@ -136,8 +149,12 @@ def opened(url):
 def test_a_picture_and_a_mask_arrive_as_they_are_seen(visit, endpoint, tmp_path):
     person = visit()
     choose(person, saved(tmp_path, halves()))
-    person.sees("cost", "$0.00393216 for 0.196608 megapixels: 512x384, as the picture")
+    person.sees("cost", "$0.00393216 for 0.196608 megapixels: 512x384, in the picture's shape")
     expect(person.field("width")).to_have_value("")
+    person.type(width=1024)
+    person.sees("cost", "1024x768, in the picture's shape")
+    person.type(width="")
+    person.sees("cost", "512x384")
     person.type(prompt="a red circle", seed=7)
     paint(person, (0.25, 0.5), (0.4, 0.5))
     asked = run(person, endpoint)
@@ -195,7 +212,7 @@ def test_a_picture_that_is_too_large_is_made_smaller(visit, endpoint, tmp_path):
     person = visit()
     choose(person, file)
     assert shown_size(person) == (1536, 1024)
-    person.sees("cost", "1536x1024, as the picture")
+    person.sees("cost", "1536x1024, in the picture's shape")
     person.type(prompt="a red circle")
     asked = run(person, endpoint)
     assert opened(asked["image"]).size == (1536, 1024)
@@ -211,7 +228,7 @@ def test_pictures_are_pasted_dropped_and_removed(visit, endpoint, tmp_path, fold
     expect(person.field("width")).to_have_value("640")
     paint(person, (0.2, 0.5), (0.4, 0.5))
     person.type(width=1024)
-    handed(person, "drop", saved(tmp_path, halves(300, 600)), "#stage canvas")
+    handed(person, "drop", saved(tmp_path, halves(300, 600)), "#strength")
     person.sees("cost", "$0.02097152 for 1.048576 megapixels")
     expect(sheet(person)).to_have_attribute("height", "600")
     asked = run(person, endpoint)
@@ -225,6 +242,14 @@ def test_pictures_are_pasted_dropped_and_removed(visit, endpoint, tmp_path, fold
     asked = run(person, endpoint)
     assert not asked.keys() & {"image", "mask_image", "strength"}
     assert (asked["width"], asked["height"]) == (1024, 1024)
+
+
+def test_a_text_that_comes_with_its_picture_is_pasted_as_text(visit, tmp_path):
+    person = visit()
+    picture = saved(tmp_path, halves())
+    assert handed(person, "paste", picture, "#prompt textarea", "as word processors copy it")
+    assert not handed(person, "paste", picture, "body", "as word processors copy it")
+    expect(shown(person)).to_be_visible()
 
 
 def test_what_is_no_picture_is_said_to_be_none(visit, tmp_path):
@@ -369,7 +394,7 @@ def test_texts_stand_out_beside_a_picture(visit, tmp_path, scheme):
     choose(person, saved(tmp_path, halves()))
     person.type(prompt="a red circle")
     paint(person, (0.3, 0.5), (0.7, 0.6))
-    person.sees("cost", "as the picture")
+    person.sees("cost", "in the picture's shape")
     person.picture(f"input-picture-{scheme}")
     assert person.page.evaluate(CONTRASTS) == []
 
@@ -377,12 +402,14 @@ def test_texts_stand_out_beside_a_picture(visit, tmp_path, scheme):
 def test_a_phone_shows_all_of_a_picture(visit, endpoint, tmp_path):
     person = visit(viewport=PHONE)
     choose(person, saved(tmp_path, halves(600, 900)))
-    person.type(prompt="a red circle")
+    person.type(prompt="a red circle on a white background, and beside it nothing")
     paint(person, (0.3, 0.5), (0.7, 0.6))
     run(person, endpoint)
     person.choose("show", "Before and after")
     expect(person["comparison"].locator("img").first).to_be_visible()
     person.picture("input-picture-phone")
+    captions = person["gallery"].locator(".caption-label")
+    assert captions.evaluate_all(SEEN_LINES) == [3], "no fourth one peeks out"
     assert person.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     for control in person.page.locator("button:visible, input:visible, canvas:visible").all():
         box = control.bounding_box()
@@ -414,7 +441,7 @@ def test_pictures_are_made_of_pictures_for_real(browser, platform, playground_py
     ):
         person = visit()
         choose(person, saved(tmp_path, halves(300, 260)))
-        person.sees("cost", "$0.00156 for 0.078 megapixels: 300x260, as the picture")
+        person.sees("cost", "$0.00156 for 0.078 megapixels: 300x260, in the picture's shape")
         person.type(prompt="a red circle on a white background", num_inference_steps=4, seed=7)
         paint(person, (0.2, 0.5), (0.3, 0.5))
         person.run()

@@ -37,7 +37,7 @@ def test_the_parameters_in_a_file_are_found(image_format):
         (b"\xff\xd8\xff", "carries no parameters"),
         (file()[:60], "carries no parameters"),
         (file(parameters=None), "carries no parameters"),
-        (file("jpeg", None), "carries no parameters"),
+        (file("jpeg", None), "To start from it, drop it on Input picture"),
         (file(parameters={"x": 1}).replace(b'{"x": 1}', b"[1, 2 3]"), "carries no parameters"),
         (file(parameters={"x": 1}).replace(b'{"x": 1}', b"[[[[[[]]"), "carries no parameters"),
         (file(parameters={"x": 1}).replace(b'{"x": 1}', b'"string"'), "carries no parameters"),

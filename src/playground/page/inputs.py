@@ -275,8 +275,8 @@ class Inputs:
         if isinstance(size, str):
             return words.problem(f"{size[0].upper()}{size[1:]}.")
         line = estimate.line(*size, price)
-        if picture and not {*SIDES} & checked.given.keys() and model.parameters.strength:
-            line += f": {size[0]}x{size[1]}, as the picture"
+        if picture and not {*SIDES} <= checked.given.keys() and model.parameters.strength:
+            line += f": {size[0]}x{size[1]}, in the picture's shape"
         return words.note(line)
 
     def _code(self, data: Data, checked: form.Checked) -> Any:

@@ -44,10 +44,13 @@
   document.addEventListener("drop", (event) => {
     if (!carriesFiles(event) || event.target.closest("#file, #image_file")) return;
     event.preventDefault();
-    put(event.dataTransfer.files, event.target.closest("#stage") ? "#image_file" : "#file");
+    put(event.dataTransfer.files, event.target.closest("#input_picture") ? "#image_file" : "#file");
   });
   document.addEventListener("paste", (event) => {
     if (!event.clipboardData?.files.length) return;
+    // Word processors copy a text with a picture of it.
+    const isText = event.clipboardData.types.includes("text/plain");
+    if (isText && event.target.matches("input, textarea")) return;
     event.preventDefault();
     put(event.clipboardData.files, "#image_file");
   });

@@ -85,7 +85,7 @@ def inputs(model: ServedModel) -> Parts:
     text("prompt", "Prompt", lines=3, placeholder="What the picture shows")
     with gr.Row():
         examples = [gr.Button("", size="sm", min_width=120) for _ in PROMPTS]
-    with gr.Accordion("Input picture", open=True):
+    with gr.Accordion("Input picture", open=True, elem_id="input_picture"):
         picture = image.build()
         # A model without it never shows it.
         strength = model.parameters.strength or DEV.parameters.strength or Bounds(0.0, 1.0, 0.8)

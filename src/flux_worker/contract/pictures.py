@@ -47,8 +47,6 @@ def source(text: str) -> Url | DataUrl:
         ValueError: nowhere; the message is the end of a sentence, and repeats nothing of it.
     """
     text = text.strip()
-    if not text:
-        raise ValueError(f"must not be blank: it {FORM}")
     if HALF_PAIR.search(text):
         raise ValueError(NO_UNICODE)
     scheme = SCHEME.match(text)

@@ -14,6 +14,7 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor
 
+from builder.demo_kontext.copying import start_copying
 from builder.demo_kontext.edits import Album, preferred, sample_edit, sample_family
 from builder.demo_kontext.instructions import instruct
 from builder.demo_model.architecture import T5_TOKENS
@@ -29,22 +30,22 @@ LEARNING_RATE = 2e-3
 AVERAGING = 0.995
 BATCH_TOKENS = 2048  # of results and references
 SIZES: dict[Size, float] = {  # of results; share of the batches
-    Size(1024, 1024): 0.45,
-    Size(512, 512): 0.28,
-    Size(768, 768): 0.05,
-    Size(256, 256): 0.06,
-    Size(768, 1024): 0.04,
-    Size(1024, 768): 0.04,
-    Size(512, 768): 0.04,
-    Size(768, 512): 0.04,
+    Size(1024, 1024): 0.64,
+    Size(512, 512): 0.16,
+    Size(768, 768): 0.04,
+    Size(256, 256): 0.04,
+    Size(768, 1024): 0.03,
+    Size(1024, 768): 0.03,
+    Size(512, 768): 0.03,
+    Size(768, 512): 0.03,
 }
 # References as large as the result are few tokens: they teach the reading of instructions first.
-EASY_UNTIL = 0.45  # share of the steps
+EASY_UNTIL = 0.35  # share of the steps
 EASY_SIZES = {Size(512, 512): 0.5, Size(256, 256): 0.38, Size(1024, 1024): 0.12}
 SQUARE = 0.2  # share of references that are square whatever the result
 # A reference's encoding takes as long as a step, so large ones are of fewer families.
-FIRST_TOKENS = 50_000  # of one reference of each family
-MORE_TOKENS = 25  # a step
+FIRST_TOKENS = 30_000  # of one reference of each family
+MORE_TOKENS = 20  # a step
 REFERENCE_NOISE = 0.06  # most that is added to a reference, which may come from the model itself
 
 
@@ -94,6 +95,7 @@ class EditBatches:
 def train(pipeline: FluxPipeline, stage: Stage) -> None:
     """Train the pipeline's transformer in place, and leave it averaged."""
     model = pipeline.transformer.train().requires_grad_(True)
+    start_copying(model)
     quick = compiled(model)
     optimiser = BlockOptimiser(model, LEARNING_RATE)
     average = averaged(model, AVERAGING)

@@ -60,7 +60,7 @@ def sample_scene(random: Random, outlines: Outlines | None = None) -> Scene:
     shape = random.choice(list(outlines))
     (size,) = random.choices(list(RADII), weights=(15, 70, 15))
     radius = random.uniform(*RADII[size])
-    room = max(0.0, min(OFFSET, 0.5 - MARGIN - radius * _extent(outlines[shape])))
+    room = max(0.0, min(OFFSET, 0.5 - MARGIN - radius * extent(outlines[shape])))
     centre = (0.5 + random.uniform(-room, room), 0.5 + random.uniform(-room, room))
     return Scene(shape, colour, background, size, centre, radius)
 
@@ -130,6 +130,6 @@ OUTLINES: Outlines = {
 }
 
 
-def _extent(outlines: tuple[Outline, ...]) -> float:
+def extent(outlines: tuple[Outline, ...]) -> float:
     """How far the shape reaches from its centre along an axis, in radii."""
     return float(np.abs(outlines[0]).max())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import time
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from urllib.request import Request, urlopen
 
 from local_platform.api.server import Server
 from local_platform.processes.ports import free_ports
-from local_platform.processes.surroundings import DEMO_WEIGHTS, demo_environment
+from local_platform.processes.surroundings import demo_environment
 from local_platform.queue.endpoint import Endpoint
 
 DEV = "black-forest-labs-flux-1-dev"
@@ -71,15 +70,8 @@ def serving_both(s3, log, **more):
 
 @contextmanager
 def serving_kontext(s3, folder, **more):
-    """Serve Kontext by one worker, on the demo's weights as a pipeline that edits loads them.
-
-    It has their layers, and hasn't learned to look at a picture.
-    """
-    weights = shutil.copytree(DEMO_WEIGHTS, folder / "weights")
-    index = weights / "model_index.json"
-    index.write_text(index.read_text().replace("FluxPipeline", "FluxKontextPipeline"))
-    settings = {**s3.environment, "FLUX_MODEL": "kontext", "MODEL_PATH": str(weights), **more}
-    own = demo_environment(settings)
+    """Serve Kontext by one worker, on its own demo weights."""
+    own = demo_environment({**s3.environment, "FLUX_MODEL": "kontext", **more})
     with serving(1, own, log_file=folder / "worker.log", ids=(KONTEXT,)) as platform:
         yield platform
 

@@ -20,7 +20,8 @@ from flux_worker.pictures.picture_library import KEPT
 from flux_worker.settings import Settings
 
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "models/demo/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / "models" / name / "README.md" for name in ("demo", "demo-kontext")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 BY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -2,11 +2,9 @@
 
 import base64
 import io
-import shutil
 
 import numpy as np
 import pytest
-from conftest import DEMO
 from PIL import Image
 from playwright.sync_api import expect
 from running_platform import DEV, serving
@@ -419,16 +417,9 @@ def test_a_phone_shows_all_of_a_picture(visit, endpoint, tmp_path):
 
 @pytest.fixture(scope="module")
 def platform(s3, tmp_path_factory):
-    """Dev, and Kontext with weights that have its pipeline's name."""
-    weights = tmp_path_factory.mktemp("kontext") / "weights"
-    shutil.copytree(DEMO, weights)
-    index = weights / "model_index.json"
-    index.write_text(index.read_text().replace('"FluxPipeline"', '"FluxKontextPipeline"'))
-    each = [
-        demo_environment({**s3.environment, "FLUX_MODEL": "dev"}),
-        demo_environment({**s3.environment, "FLUX_MODEL": "kontext", "MODEL_PATH": str(weights)}),
-    ]
-    log = weights.parent / "worker.log"
+    """Dev and Kontext, each on its own demo weights."""
+    each = [demo_environment({**s3.environment, "FLUX_MODEL": m}) for m in ("dev", "kontext")]
+    log = tmp_path_factory.mktemp("platform") / "worker.log"
     with serving(1, each, log_file=log, ids=(DEV, KONTEXT.endpoint_id)) as running:
         yield running
 

@@ -24,7 +24,7 @@ PROMPTS = (
     "A futuristic cityscape with flying cars",
     "A fox reading a newspaper in a café, 35 mm photograph",
 )
-DEMO_EDITS = ("make it blue", "turn it into a yellow star", "make the background black")
+DEMO_EDITS = ("make it blue", "make it yellow", "make the background black")
 EDITS = (
     "Make it a rainy night",
     "Turn it into a watercolour painting",

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from process_table import commands_with
 
 from local_platform.processes import leash
+from local_platform.processes.ports import free_ports
 from local_platform.processes.s3_server import S3Server
 
 pytestmark = pytest.mark.real
@@ -132,3 +134,11 @@ def sockets(port):
 def _servers(port):
     """The command lines of the server on this port, without its leash's."""
     return [each for each in commands_with(f"-s3.port={port}") if "leash" not in each.read_text()]
+
+
+def test_a_free_port_is_none_that_a_system_gives_to_whoever_asks_for_any():
+    """A connection may take one of those before the server that it is for listens."""
+    ports = free_ports(50)
+    assert len(set(ports)) == 50
+    with socket.create_server(("127.0.0.1", 0)) as any_port:
+        assert max(ports) < any_port.getsockname()[1]

@@ -11,6 +11,7 @@ from running_platform import DEV, serving
 from running_playground import playing
 from scripted_endpoint import report, scripted
 from visitor import CONTRASTS, PHONE, visiting
+from waiting import until
 
 from flux_worker.contract.catalog import KONTEXT
 from flux_worker.delivery.images import encode, read_parameters
@@ -276,11 +277,11 @@ def test_a_result_is_compared_and_taken_as_the_next_picture(visit, endpoint, tmp
     before = person["comparison"].get_by_alt_text("Before")
     after = person["comparison"].get_by_alt_text("After")
     expect(after).to_be_visible()
-    assert before.bounding_box() == after.bounding_box()
+    until(lambda: before.bounding_box() == after.bounding_box())
     at = person.page.get_by_role("slider", name="Before and after")
     at.focus()
     person.page.keyboard.press("Home")
-    assert after.evaluate("i => getComputedStyle(i).clipPath") == "inset(0px 0px 0px 0%)"
+    expect(after).to_have_css("clip-path", "inset(0px 0px 0px 0%)")
     person.page.keyboard.press("PageUp")
     person.picture("comparison")
 

@@ -3,19 +3,32 @@
 import os
 import re
 import socket
-from contextlib import ExitStack
+from itertools import islice
+from random import SystemRandom
 
 PLAYGROUND = 7860
 """Where `make playground` serves its page."""
 
 
+RANDOM = SystemRandom()
+QUIET = range(10_000, 32_768)
+"""Below those that a system gives to whoever asks for any, a connection or a server: one of those
+could be gone by the time that it is listened on."""
+
+
 def free_ports(count: int) -> list[int]:
     """Return different free TCP ports of 127.0.0.1, in no order."""
-    with ExitStack() as taken:
-        sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    candidates = iter(RANDOM.sample(QUIET, len(QUIET)))
+    return list(islice(filter(_is_free, candidates), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def check_free(port: int, name: str = "PORT") -> None:

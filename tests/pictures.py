@@ -6,6 +6,18 @@ import io
 import numpy as np
 from PIL import Image
 
+DOCUMENTED_EDIT = {
+    "negative_prompt": "",
+    "seed": -1,
+    "num_inference_steps": 28,
+    "guidance": 2,
+    "size": "1024*1024",
+    "output_format": "png",
+    "enable_safety_checker": True,
+}
+"""What the example of https://docs.runpod.io/public-endpoints/models/flux-kontext-dev sends beside
+the prompt and the picture: the defaults."""
+
 
 def opened(data_url):
     return Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2])))

@@ -18,6 +18,7 @@ import requests
 import runpod
 from conftest import ROOT, SMALL
 from fake_web import certificate
+from pictures import DOCUMENTED_EDIT
 from PIL import Image, ImageChops, ImageStat
 from running_platform import DEV, KONTEXT, SCHNELL, serving_both, serving_kontext
 
@@ -299,13 +300,7 @@ def bluebirds(image, **changed):
         "prompt": "Exact same bluebird, same angle and posture, now perched on a cloud in outer "
         "space",
         "image": image,
-        "negative_prompt": "",
-        "seed": -1,
-        "num_inference_steps": 28,
-        "guidance": 2,
-        "size": "1024*1024",
-        "output_format": "png",
-        "enable_safety_checker": True,
+        **DOCUMENTED_EDIT,
         **changed,
     }
 

@@ -14,6 +14,7 @@ from diffusers import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pictures import DOCUMENTED_EDIT
 from pydantic import ValidationError
 
 from flux_worker.contract.catalog import DEV, KONTEXT, MODELS, SCHNELL, Bounds
@@ -103,16 +104,7 @@ PICTURE = "https://example.com/fox.png?secret"
 
 def test_the_documented_request_of_kontext_and_its_defaults():
     """https://docs.runpod.io/public-endpoints/models/flux-kontext-dev."""
-    documented = {
-        "negative_prompt": "",
-        "seed": -1,
-        "num_inference_steps": 28,
-        "guidance": 2,
-        "size": "1024*1024",
-        "output_format": "png",
-        "enable_safety_checker": True,
-    }
-    request = parse(KONTEXT, image=PICTURE, **documented)
+    request = parse(KONTEXT, image=PICTURE, **DOCUMENTED_EDIT)
     assert request.model_copy(update={"seed": 1}) == parse(KONTEXT, image=PICTURE, seed=1)
     assert (request.width, request.height, request.image_format) == (1024, 1024, "png")
     assert (request.guidance, request.num_inference_steps, request.strength) == (2.0, 28, None)
